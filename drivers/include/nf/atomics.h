@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All memory ordering of the data path. Nothing else in drivers/ orders accesses to shared memory.
+ * Every use says which store must be visible before which load.
+ */
+#ifndef NF_ATOMICS_H
+#define NF_ATOMICS_H
+
+#include <stdint.h>
+
+/* The peer's earlier stores (slots) are visible once its index is seen. */
+static inline uint32_t nf_load_acquire(const uint32_t *shared)
+{
+	return __atomic_load_n(shared, __ATOMIC_ACQUIRE);
+}
+
+/* Our earlier stores (slots) become visible before the index. */
+static inline void nf_store_release(uint32_t *shared, uint32_t value)
+{
+	__atomic_store_n(shared, value, __ATOMIC_RELEASE);
+}
+
+/* One access of one word, no ordering. */
+static inline uint32_t nf_load_relaxed(const uint32_t *shared)
+{
+	return __atomic_load_n(shared, __ATOMIC_RELAXED);
+}
+
+static inline void nf_store_relaxed(uint32_t *shared, uint32_t value)
+{
+	__atomic_store_n(shared, value, __ATOMIC_RELAXED);
+}
+
+/* Full barrier: our index store before our load of the peer's event index (Dekker). */
+static inline void nf_full_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Single-writer counter: readers in other processes see whole 64-bit words. */
+static inline void nf_count(uint64_t *word, uint64_t add)
+{
+	__atomic_store_n(word, __atomic_load_n(word, __ATOMIC_RELAXED) + add, __ATOMIC_RELAXED);
+}
+
+static inline void nf_cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop that owns queues. A poller is one thread; items (queues, relay queues) are attached and
+ * detached by the control thread and belong to the poller in between: detach returns after the
+ * poller's last touch.
+ *
+ *   busy      never sleeps while anything moved in the last round; with more pollers than CPUs it
+ *             yields after an empty round
+ *   adaptive  spins for spin_us after the last work, then arms every item and blocks
+ *   event     arms and blocks after the first empty round
+ * Blocking waits on every item's descriptors and on the kick descriptor. All modes obey the
+ * control page's park word.
+ */
+#ifndef NF_POLL_H
+#define NF_POLL_H
+
+#include <stdint.h>
+
+#include "nf/control.h"
+
+enum nf_poll_mode { NF_POLL_BUSY, NF_POLL_ADAPTIVE, NF_POLL_EVENT };
+
+struct nf_poll_item;
+
+struct nf_poll_item_ops {
+	/* Moves what is there, bounded. Returns slots moved (0: nothing), or a negative errno: the item
+	 * is stopped, `failed` is called once and it is not run again. */
+	int (*run)(struct nf_poll_item *item);
+	/* Asks every source for an event. > 0: work is there already, do not sleep; 0 armed; < 0 as run. */
+	int (*arm)(struct nf_poll_item *item);
+	/* Writes up to cap descriptors to wait on (POLLIN); returns how many. May change between calls. */
+	int (*fds)(struct nf_poll_item *item, int *fds, int cap);
+	/* A descriptor of ours was readable: clear channels. Called before the next run. */
+	void (*woken)(struct nf_poll_item *item);
+	/* In the poller's thread; must not block: tells the control thread. */
+	void (*failed)(struct nf_poll_item *item, int error);
+};
+
+#define NF_POLL_ITEM_FDS 6
+
+struct nf_poll_item {
+	const struct nf_poll_item_ops *ops;
+	struct nf_poller *poller; /* NULL while detached */
+	int error;
+};
+
+struct nf_poller_config {
+	enum nf_poll_mode mode;
+	int cpu;		/* pin to, -1 not */
+	uint32_t spin_us;	/* adaptive; default 50 */
+	int yield;		/* 1: sched_yield after an empty round, -1: decide from the CPU count */
+	const struct nf_control_page *control; /* may be NULL */
+};
+
+struct nf_poller;
+
+int nf_poller_start(const struct nf_poller_config *cfg, struct nf_poller **out);
+/* Detaches everything, joins the thread. NULL is fine. */
+void nf_poller_stop(struct nf_poller *p);
+int nf_poller_attach(struct nf_poller *p, struct nf_poll_item *item);
+void nf_poller_detach(struct nf_poll_item *item); /* no-op when detached */
+void nf_poller_kick(struct nf_poller *p);
+
+#endif
