@@ -49,7 +49,8 @@ struct nf_front_rings {
 struct nf_gref_map;
 /* Address of a mapped page or NULL (unknown gref, or read-only when `write`). Poller. */
 uint8_t *nf_gref_map_find(const struct nf_gref_map *m, uint32_t gref, bool write);
-/* Position of the gref in the order it was added (0 ..), or -ENOENT: the relay's translation. */
+/* The relay's translation: position (0 ..) of the gref among those added with that access, read-only
+ * ones for !write (tx payload), writable ones for write (rx payload), or -ENOENT. Poller. */
 int nf_gref_map_index(const struct nf_gref_map *m, uint32_t gref, bool write);
 
 struct nf_back_rings {
