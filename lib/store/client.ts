@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+import { Socket, connect as netConnect } from 'node:net';
+import { once } from 'node:events';
+import { errorFromErrno, NestfrontError } from '../errors.js';
+import { errnoOf } from './errno.js';
+import { checkPath, StoreView, type StoreCallOptions } from './view.js';
+import { encodeMessage, MessageReader, split, strings, XS, type XsMessage } from './wire.js';
+import { WatchQueue } from './watchqueue.js';
+
+export { StoreView, type StoreCallOptions, type StorePermission } from './view.js';
+
+export interface TransactionOptions extends StoreCallOptions {
+  /** Runs after a conflict, 16 by default; then `NF_EAGAIN`. */
+  retries?: number;
+}
+
+interface Pending {
+  type: number;
+  op: string;
+  resolve(payload: Buffer): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Client of a xenstored: ours, or a real one through its socket. Requests may overlap. Everything
+ * rejects with `NF_ECONNRESET` once the server is gone.
+ */
+export class StoreClient extends StoreView implements AsyncDisposable {
+  readonly #socket: Socket;
+  readonly #reader = new MessageReader();
+  readonly #pending = new Map<number, Pending>();
+  readonly #watches = new Map<string, WatchQueue>();
+  #nextId = 1;
+  #nextToken = 1;
+  #gone: NestfrontError | undefined;
+
+  /** @param from a stream descriptor (ownership passes) or a connected socket */
+  constructor(from: number | Socket) {
+    super();
+    this.#socket = typeof from === 'number' ? new Socket({ fd: from }) : from;
+    this.#socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    this.#socket.on('error', (error) => this.#fail('the store connection failed', error));
+    this.#socket.on('close', () => this.#fail('the store is gone'));
+    this.#socket.unref();
+  }
+
+  /** @param path of the server's socket, e.g. `/run/xenstored/socket` */
+  static async connect(path: string, options: StoreCallOptions = {}): Promise<StoreClient> {
+    const socket = netConnect(path);
+    try {
+      await once(socket, 'connect', options);
+      return new StoreClient(socket);
+    } catch (error) {
+      socket.destroy();
+      const { errno, name } = error as NodeJS.ErrnoException;
+      const cause = { cause: error };
+      if (name === 'AbortError') {
+        throw new NestfrontError('NF_EABORTED', 'store.connect', undefined, cause);
+      }
+      throw errorFromErrno(errno ?? 0, 'store.connect', `${path} does not answer`, cause);
+    }
+  }
+
+  /**
+   * Paths of changed nodes at or below `path`; the first comes at once, with `path` itself. Equal
+   * events not yet taken are merged. Ends by `break`, `return()` or the signal (`NF_EABORTED`).
+   */
+  async *watch(path: string, { signal }: StoreCallOptions = {}): AsyncGenerator<string, void> {
+    const token = `nf${this.#nextToken++}`;
+    const queue = new WatchQueue();
+    const onAbort = (): void => queue.fail(this.#aborted(`watch ${path}`, signal));
+    if (signal?.aborted) throw this.#aborted(`watch ${path}`, signal);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#watches.set(token, queue);
+    const payload = strings(checkPath(path), token);
+    try {
+      await this.request(XS.WATCH, payload, `watch ${path}`, signal ? { signal } : {});
+      for (;;) {
+        this.#hold();
+        yield await queue.next().finally(() => this.#hold());
+      }
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      this.#watches.delete(token);
+      this.#hold();
+      if (!this.#gone) {
+        await this.request(XS.UNWATCH, payload, `unwatch ${path}`, {}).catch((error: unknown) => {
+          if ((error as NestfrontError).code === 'NF_ECONNRESET') return; // nothing left to undo
+          if ((error as NestfrontError).code !== 'NF_ENOENT') throw error;
+        });
+      }
+    }
+  }
+
+  /**
+   * Runs `body` in a transaction and commits; on a conflict everything is run again. `body` must do
+   * its store work through `tx`. When it throws, the transaction is dropped.
+   */
+  async transaction<T>(
+    body: (tx: StoreView) => Promise<T>,
+    { retries = 16, ...options }: TransactionOptions = {},
+  ): Promise<T> {
+    for (let left = retries; ; left--) {
+      options.signal?.throwIfAborted();
+      const id = split(await this.request(XS.TRANSACTION_START, strings(''), 'transaction', {}));
+      const tx = new Transaction(this, Number(id[0]));
+      let result: T;
+      try {
+        result = await body(tx);
+      } catch (error) {
+        if (!this.#gone) await tx.end(false, {});
+        throw error;
+      }
+      try {
+        await tx.end(true, options);
+        return result;
+      } catch (error) {
+        if ((error as NestfrontError).code !== 'NF_EAGAIN' || left <= 0) throw error;
+      }
+    }
+  }
+
+  /** `/local/domain/<domid>` */
+  async domainPath(domid: number, options: StoreCallOptions = {}): Promise<string> {
+    const payload = strings(String(domid));
+    const answer = await this.request(XS.GET_DOMAIN_PATH, payload, 'get_domain_path', options);
+    return split(answer)[0] ?? '';
+  }
+
+  async isIntroduced(domid: number, options: StoreCallOptions = {}): Promise<boolean> {
+    const payload = strings(String(domid));
+    const op = 'is_domain_introduced';
+    const answer = await this.request(XS.IS_DOMAIN_INTRODUCED, payload, op, options);
+    return split(answer)[0] === 'T';
+  }
+
+  /** Idempotent. Watches end and calls under way reject with `NF_ECONNRESET`. */
+  close(): Promise<void> {
+    this.#fail('the store connection was closed');
+    this.#socket.destroy();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  protected override request(
+    type: number,
+    payload: Buffer,
+    op: string,
+    options: StoreCallOptions,
+  ): Promise<Buffer> {
+    return this.requestIn(0, type, payload, op, options);
+  }
+
+  /** @internal One request in a transaction (0: none). */
+  requestIn(
+    txId: number,
+    type: number,
+    payload: Buffer,
+    op: string,
+    { signal }: StoreCallOptions,
+  ): Promise<Buffer> {
+    if (this.#gone) return Promise.reject(this.#gone);
+    if (signal?.aborted) return Promise.reject(this.#aborted(op, signal));
+    const id = this.#nextId;
+    this.#nextId = (this.#nextId % 0x7fffffff) + 1;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => reject(this.#aborted(op, signal));
+      const done = (): void => signal?.removeEventListener('abort', onAbort);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#pending.set(id, {
+        type,
+        op: `store.${op}`,
+        resolve: (answer) => (done(), resolve(answer)),
+        reject: (error) => (done(), reject(error)),
+      });
+      this.#hold();
+      this.#socket.write(encodeMessage(type, id, txId, payload));
+    });
+  }
+
+  /** The process stays alive for calls under way and iterators that wait. */
+  #hold(): void {
+    const waiting = [...this.#watches.values()].some((queue) => queue.waiting);
+    if (this.#pending.size > 0 || waiting) this.#socket.ref();
+    else this.#socket.unref();
+  }
+
+  #aborted(op: string, signal: AbortSignal | undefined): NestfrontError {
+    const cause: unknown = signal?.reason;
+    return new NestfrontError('NF_EABORTED', `store.${op}`, undefined, { cause });
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#reader.push(chunk);
+    try {
+      for (let m = this.#reader.next(); m; m = this.#reader.next()) this.#onMessage(m);
+    } catch (error) {
+      this.#fail('the store talks nonsense', error);
+      this.#socket.destroy();
+    }
+    this.#hold();
+  }
+
+  #onMessage({ type, reqId, payload }: XsMessage): void {
+    if (type === XS.WATCH_EVENT) {
+      const [path = '', token = ''] = split(payload);
+      this.#watches.get(token)?.push(path);
+      return;
+    }
+    const pending = this.#pending.get(reqId);
+    if (pending === undefined) throw new Error(`an answer to request ${reqId}, never made`);
+    this.#pending.delete(reqId);
+    if (type === pending.type) return pending.resolve(Buffer.from(payload));
+    const name = split(payload)[0] ?? '';
+    pending.reject(errorFromErrno(errnoOf(name), pending.op, `the store answers ${name}`));
+  }
+
+  #fail(message: string, cause?: unknown): void {
+    this.#gone ??= new NestfrontError('NF_ECONNRESET', 'store', message, { cause });
+    for (const pending of this.#pending.values()) pending.reject(this.#gone);
+    this.#pending.clear();
+    for (const queue of this.#watches.values()) queue.fail(this.#gone);
+  }
+}
+
+class Transaction extends StoreView {
+  readonly #client: StoreClient;
+  readonly #id: number;
+
+  constructor(client: StoreClient, id: number) {
+    super();
+    this.#client = client;
+    this.#id = id;
+  }
+
+  protected override request(
+    type: number,
+    payload: Buffer,
+    op: string,
+    options: StoreCallOptions,
+  ): Promise<Buffer> {
+    return this.#client.requestIn(this.#id, type, payload, op, options);
+  }
+
+  async end(commit: boolean, options: StoreCallOptions): Promise<void> {
+    await this.request(XS.TRANSACTION_END, strings(commit ? 'T' : 'F'), 'transaction', options);
+  }
+}
