@@ -150,10 +150,8 @@ async function main() {
   const total = (key) => sums.reduce((n, s) => n + s[key], 0);
   const reasons = sums.flatMap((s) => s.reasons);
   for (const reason of new Set(reasons)) console.log(`skipped: ${reason}`);
-  for (const s of sums)
-    console.log(
-      `${s.name}: ${s.passed} passed, ${s.failed} failed, ${s.skipped} skipped in ${s.seconds.toFixed(0)} s`,
-    );
+  const line = (s) => `${s.passed} passed, ${s.failed} failed, ${s.skipped} skipped`;
+  for (const s of sums) console.log(`${s.name}: ${line(s)} in ${s.seconds.toFixed(0)} s`);
   const failed = total('failed') > 0 || sums.length === 0;
   if (failed || (flags['no-skips'] && total('skipped') > 0)) process.exitCode = 1;
   console.log(`${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`);

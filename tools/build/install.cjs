@@ -12,7 +12,7 @@ const ROOT = path.resolve(__dirname, '..', '..');
 const LOG = path.join(ROOT, 'build', 'build.log');
 const LOCK = path.join(ROOT, 'node_modules', '.nestfront-build.lock');
 
-/** Headers beside the running node, when they are of this very version; node-gyp fetches otherwise. */
+/** Headers beside the running node if they are of this very version; node-gyp fetches otherwise. */
 function nodeDirectory() {
   const prefix = path.dirname(path.dirname(fs.realpathSync(process.execPath)));
   const header = path.join(prefix, 'include', 'node', 'node_version.h');

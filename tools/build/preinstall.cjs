@@ -37,7 +37,7 @@ function need(ok, what, apt) {
 }
 
 if (process.platform !== 'linux' || process.arch !== 'x64') {
-  console.error('nestfront: needs Linux on x86-64; this is ' + process.platform + '/' + process.arch);
+  console.error('nestfront: needs Linux on x86-64, not ' + process.platform + '/' + process.arch);
   process.exit(1);
 }
 need(nodeIsNewEnough(), 'Node >= 20.19 (this is ' + process.version + ')', '');

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 'use strict';
-// Source lists for binding.gyp, the variant builds and the check: nobody edits a build file to add a
-// source. `node tools/build/sources.cjs LIST` prints one path a line, relative to the repository.
+// Source lists for binding.gyp, the variant builds and the check: nobody edits a build file to
+// add a source. `node tools/build/sources.cjs LIST` prints one path a line, relative to the repository.
 const fs = require('node:fs');
 const path = require('node:path');
 
