@@ -41,9 +41,17 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
   process.exit(1);
 }
 need(nodeIsNewEnough(), 'Node >= 20.19 (this is ' + process.version + ')', '');
-need(works('python3', ['-c', 'import sys; sys.exit(sys.version_info < (3, 8))']), 'python3 >= 3.8', 'python3');
+need(
+  works('python3', ['-c', 'import sys; sys.exit(sys.version_info < (3, 8))']),
+  'python3 >= 3.8',
+  'python3',
+);
 need(works('make', ['--version']), 'make', 'make');
-need(compiles(process.env.CC || 'cc', '.c', ['-static', '-pthread']), 'a C compiler and libc6-dev', 'gcc');
+need(
+  compiles(process.env.CC || 'cc', '.c', ['-static', '-pthread']),
+  'a C compiler and libc6-dev',
+  'gcc',
+);
 need(compiles(process.env.CXX || 'c++', '.cc', ['-std=c++17']), 'a C++ compiler', 'g++');
 
 if (missing.length > 0) {
@@ -56,6 +64,8 @@ if (missing.length > 0) {
     );
   }
   if (!nodeIsNewEnough())
-    console.error('  Node: https://nodejs.org/en/download, or your package manager (nodejs 20 LTS)');
+    console.error(
+      '  Node: https://nodejs.org/en/download, or your package manager (nodejs 20 LTS)',
+    );
   process.exit(1);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 'use strict';
 // Source lists for binding.gyp, the variant builds and the check: nobody edits a build file to
-// add a source. `node tools/build/sources.cjs LIST` prints one path a line, relative to the repository.
+// add a source. `node tools/build/sources.cjs LIST` prints one path a line, from the root.
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -51,14 +51,22 @@ const lists = {
   'bench-parts': () => parts('bench/c'),
   tests: () => mains('test/c'),
   'test-parts': () => [...parts('test/c'), ...glob('test/peer', '.c')],
-  c: () => ['drivers', 'bench/c', 'test'].flatMap((d) => [...glob(d, '.c'), ...glob(d, '.h')]).sort(),
+  c: () =>
+    ['drivers', 'bench/c', 'test'].flatMap((d) => [...glob(d, '.c'), ...glob(d, '.h')]).sort(),
   cc: () => [...glob('native', '.cc'), ...glob('native', '.h')].sort(),
 };
 
 /** The C dialect and warnings of the house; -Werror is added by the check only, so that a newer
  * compiler's new warning never breaks somebody's installation. */
 const WARNINGS = ['-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Wstrict-prototypes'];
-const CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-fvisibility=hidden', '-fPIC', '-pthread', ...WARNINGS];
+const CFLAGS = [
+  '-std=c11',
+  '-D_GNU_SOURCE',
+  '-fvisibility=hidden',
+  '-fPIC',
+  '-pthread',
+  ...WARNINGS,
+];
 const INCLUDES = ['drivers/include', 'drivers', 'drivers/daemon', 'bench/c', 'test'];
 
 module.exports = { ROOT, lists, CFLAGS, INCLUDES };
@@ -66,7 +74,9 @@ module.exports = { ROOT, lists, CFLAGS, INCLUDES };
 if (require.main === module) {
   const list = lists[process.argv[2]];
   if (!list) {
-    console.error(`sources.cjs: no list "${process.argv[2]}"; one of ${Object.keys(lists).join(' ')}`);
+    console.error(
+      `sources.cjs: no list "${process.argv[2]}"; one of ${Object.keys(lists).join(' ')}`,
+    );
     process.exit(2);
   }
   for (const f of list()) console.log(f);

@@ -9,7 +9,13 @@ const path = require('node:path');
 const { ROOT, lists, CFLAGS, INCLUDES } = require('./sources.cjs');
 
 const VARIANTS = {
-  asan: ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],
+  asan: [
+    '-O1',
+    '-g',
+    '-fno-omit-frame-pointer',
+    '-fsanitize=address,undefined',
+    '-fno-sanitize-recover=undefined',
+  ],
   tsan: ['-O1', '-g', '-fsanitize=thread', '-Wno-tsan'],
   coverage: ['-O0', '-g', '--coverage', '-fprofile-update=atomic'],
   werror: ['-O2', '-Werror'],
@@ -18,7 +24,10 @@ const VARIANTS = {
 /** Object rules with depfiles, one archive a library, one link line a program. */
 function makefile(dir, flags) {
   const object = (f) => `${dir}/${f.replace(/\.c$/, '.o')}`;
-  const out = [`CC ?= cc`, `FLAGS := ${[...CFLAGS, ...flags, ...INCLUDES.map((i) => `-I${i}`)].join(' ')}`];
+  const out = [
+    `CC ?= cc`,
+    `FLAGS := ${[...CFLAGS, ...flags, ...INCLUDES.map((i) => `-I${i}`)].join(' ')}`,
+  ];
   const objects = [];
   const goals = [];
   const library = (name, sources) => {
