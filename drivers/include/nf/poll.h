@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "nf/control.h"
+#include "nf/counters.h"
 
 enum nf_poll_mode { NF_POLL_BUSY, NF_POLL_ADAPTIVE, NF_POLL_EVENT };
 
@@ -41,24 +42,41 @@ struct nf_poll_item_ops {
 struct nf_poll_item {
 	const struct nf_poll_item_ops *ops;
 	struct nf_poller *poller; /* NULL while detached */
-	int error;
+	int error;		  /* why it was stopped; 0 runs */
+	struct nf_counters *counters; /* rounds and sleeps are counted here; may be NULL */
 };
 
 struct nf_poller_config {
 	enum nf_poll_mode mode;
 	int cpu;		/* pin to, -1 not */
 	uint32_t spin_us;	/* adaptive; default 50 */
-	int yield;		/* 1: sched_yield after an empty round, -1: decide from the CPU count */
+	int yield;		/* 1: sched_yield after an empty round, 0 never, -1: when fewer CPUs are
+				 * there than a nested path has pollers (three) */
 	const struct nf_control_page *control; /* may be NULL */
 };
 
 struct nf_poller;
 
+/*
+ * Starts the thread. -EINVAL: bad mode, or a CPU this process may not use; -ENOMEM, -EMFILE, -EAGAIN
+ * (no thread). cfg->control is borrowed until stop.
+ */
 int nf_poller_start(const struct nf_poller_config *cfg, struct nf_poller **out);
 /* Detaches everything, joins the thread. NULL is fine. */
 void nf_poller_stop(struct nf_poller *p);
+/*
+ * Control thread only, as all below. Returns once the poller has the item (its next round runs it).
+ * The item is borrowed until detach. -EBUSY: attached already; -ENOSPC: NF_POLL_ITEMS are.
+ */
 int nf_poller_attach(struct nf_poller *p, struct nf_poll_item *item);
 void nf_poller_detach(struct nf_poll_item *item); /* no-op when detached */
+/* Makes a blocked or parked poller run every item once. */
 void nf_poller_kick(struct nf_poller *p);
+/* Readable once any item has failed, for the control thread's poll(); nf_poller_failures drains it
+ * and returns how many failed since. */
+int nf_poller_fail_fd(const struct nf_poller *p);
+uint32_t nf_poller_failures(struct nf_poller *p);
+
+#define NF_POLL_ITEMS 128u
 
 #endif

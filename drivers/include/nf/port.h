@@ -82,6 +82,10 @@ struct nf_port_env {
 	uint32_t mtu;				/* for ports that make an interface */
 	uint8_t mac[6];				/* of the guest side; zero: the port's own */
 	uint8_t is_back;			/* 1 behind netback */
+	/* of enum nf_port_features: what the other side agreed to receive, so what get may hand out.
+	 * CSUM: frames with NF_FRAME_CSUM_BLANK; GSO4/6: GSO frames; SG: frames over several pages.
+	 * Open ports after negotiation. What put takes is the port's own features. */
+	uint32_t features_allowed;
 	const struct nf_control_dev *control;	/* may be NULL */
 	struct nf_counters *counters;
 	struct nf_counters *latency;		/* NF_LATENCY_BLOCKS blocks, may be NULL */
@@ -89,7 +93,8 @@ struct nf_port_env {
 
 /*
  * Opens a port from its spec: "gen" (generator, echo, pinger and sink in one, driven by the control
- * page), "null", "tap:NAME[,csum=off][,gso=off]". -EINVAL: unknown or malformed, err gets the text.
+ * page), "null", "tap:NAME[,csum=off][,gso=off][,mq]". -EINVAL: unknown or malformed; -EPERM, -EACCES,
+ * -ENOENT, -EBUSY: the TAP cannot be had; err gets one line with the remedy. out is untouched then.
  */
 int nf_port_open(const char *spec, const struct nf_port_env *env, struct nf_port *out, char *err,
 		 uint32_t err_cap);

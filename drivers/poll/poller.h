@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The poller's inside, shared by its files. */
+#ifndef NF_POLL_POLLER_H
+#define NF_POLL_POLLER_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "nf/poll.h"
+
+#define NF__POLL_FDS (NF_POLL_ITEMS * NF_POLL_ITEM_FDS + 1)
+
+enum nf__poll_mail { NF__MAIL_ATTACH = 1, NF__MAIL_DETACH, NF__MAIL_STOP };
+
+struct nf_poller {
+	struct nf_poller_config cfg;
+	pthread_t thread;
+	int kick_fd; /* eventfd */
+	int fail_fd; /* eventfd */
+
+	/* the poller's */
+	struct nf_poll_item *items[NF_POLL_ITEMS];
+	uint32_t count;
+	uint32_t empty_rounds;
+	uint64_t idle_since_ns; /* 0: something moved in the last round */
+	bool yield;
+	struct pollfd fds[NF__POLL_FDS];
+	uint16_t fd_item[NF__POLL_FDS];
+	struct nf_control_dev seen[NF_CONTROL_DEVICES]; /* the control page at the last sleep */
+
+	/* one letter at a time: mail is set last by the control thread, cleared first by the poller
+	 */
+	uint32_t mail; /* enum nf__poll_mail, 0 none */
+	uint32_t parked;
+	struct nf_poll_item *mail_item;
+	int mail_result;
+	bool mail_done;
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+};
+
+/* The thread. */
+void *nf__poller_main(void *poller);
+/* Blocks until a descriptor of an item, a kick, or a change of the control page. */
+void nf__poller_block(struct nf_poller *p);
+/* Sleeps on the control page's park word while it is set; returns at once on mail. */
+void nf__poller_park(struct nf_poller *p);
+/* Clears what is readable without blocking: events nobody armed for, and hang-ups. */
+void nf__poller_sweep(struct nf_poller *p);
+void nf__poller_fail(struct nf_poller *p, struct nf_poll_item *item, int error);
+
+#endif

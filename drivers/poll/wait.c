@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a poller sleeps. */
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "nf/atomics.h"
+#include "poller.h"
+
+#define PARK_NS 100000000l /* safety net only: the toolstack wakes the word, a kick does too */
+#define CONTROL_MS 20	   /* how soon a sleeping poller sees a generator told to start */
+
+void nf__poller_park(struct nf_poller *p)
+{
+	const struct timespec net = {.tv_nsec = PARK_NS};
+	const uint32_t *word = &p->cfg.control->park;
+	uint32_t value;
+
+	nf_store_relaxed(&p->parked, 1);
+	nf_full_barrier(); /* parked before the last look at mail; the sender does it the other way
+			    */
+	while ((value = nf_load_relaxed(word)) != 0 && nf_load_relaxed(&p->mail) == 0)
+		/* not private: the page belongs to another process; read-only will do for waiting
+		 */
+		syscall(SYS_futex, word, FUTEX_WAIT, value, &net, NULL, 0);
+	nf_store_relaxed(&p->parked, 0);
+}
+
+static uint32_t collect(struct nf_poller *p)
+{
+	uint32_t n = 0;
+	p->fds[n++] = (struct pollfd){.fd = p->kick_fd, .events = POLLIN};
+	for (uint32_t i = 0; i < p->count; i++) {
+		int fds[NF_POLL_ITEM_FDS];
+		if (p->items[i]->error)
+			continue;
+		int got = p->items[i]->ops->fds(p->items[i], fds, NF_POLL_ITEM_FDS);
+		for (int k = 0; k < got && k < NF_POLL_ITEM_FDS; k++) {
+			p->fd_item[n] = (uint16_t)i;
+			p->fds[n++] = (struct pollfd){.fd = fds[k], .events = POLLIN};
+		}
+	}
+	return n;
+}
+
+static void dispatch(struct nf_poller *p, uint32_t n)
+{
+	int last = -1;
+	if (p->fds[0].revents) {
+		uint64_t kicks;
+		if (read(p->kick_fd, &kicks, sizeof(kicks)) < 0)
+			return; /* drained by nobody else: cannot happen, and would only poll again
+				 */
+	}
+	for (uint32_t i = 1; i < n; i++) {
+		if (!p->fds[i].revents || p->fd_item[i] == last)
+			continue;
+		last = p->fd_item[i];
+		struct nf_poll_item *item = p->items[last];
+		if (item->ops->woken)
+			item->ops->woken(item);
+	}
+}
+
+/* True when the toolstack wrote to the page since the last look. */
+static bool control_changed(struct nf_poller *p)
+{
+	if (!memcmp(p->seen, p->cfg.control->dev, sizeof(p->seen)))
+		return false;
+	memcpy(p->seen, p->cfg.control->dev, sizeof(p->seen));
+	return true;
+}
+
+void nf__poller_block(struct nf_poller *p)
+{
+	uint32_t n = collect(p);
+	bool watch = p->cfg.control && p->count;
+
+	/* items have looked at the page since it was last compared; look again after taking a copy
+	 */
+	if (watch && control_changed(p))
+		return;
+	for (;;) {
+		int ready = poll(p->fds, n, watch ? CONTROL_MS : -1);
+		if (ready > 0)
+			break;
+		if (watch && (control_changed(p) || nf_load_relaxed(&p->cfg.control->park)))
+			return;
+	}
+	dispatch(p, n);
+}
+
+void nf__poller_sweep(struct nf_poller *p)
+{
+	uint32_t n = collect(p);
+	if (poll(p->fds, n, 0) > 0)
+		dispatch(p, n);
+}
