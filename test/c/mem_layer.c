@@ -34,8 +34,11 @@ static bool faults(volatile uint8_t *at, bool write)
 	return hit;
 }
 
-static const struct nf_arena_key tx_key = {.peer = 0, .inner_owner = NF_DOMID_SELF, .device = 3,
-					   .purpose = NF_PURPOSE_TX_PAYLOAD, .readonly = 1};
+static const struct nf_arena_key tx_key = {.peer = 0,
+					   .inner_owner = NF_DOMID_SELF,
+					   .device = 3,
+					   .purpose = NF_PURPOSE_TX_PAYLOAD,
+					   .readonly = 1};
 
 static void grants(struct mem_world *w, struct nf_layer *front, struct nf_layer *back)
 {

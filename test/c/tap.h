@@ -48,8 +48,7 @@ __attribute__((unused, format(printf, 2, 3))) static bool ok(bool good, const ch
 
 /* Numbers of any integer type; negative errnos too. */
 #define is(got, want, ...) is_number((int64_t)(got), (int64_t)(want), __VA_ARGS__)
-__attribute__((unused, format(printf, 3, 4))) static bool is_number(int64_t got,
-								    int64_t want,
+__attribute__((unused, format(printf, 3, 4))) static bool is_number(int64_t got, int64_t want,
 								    const char *fmt, ...)
 {
 	va_list ap;

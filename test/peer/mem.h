@@ -12,12 +12,12 @@
 struct mem_pages {
 	int fd;
 	uint32_t pages;
-	uint64_t offset;    /* of the first page in fd */
-	uint32_t refs;	    /* granter's record, mappings, quarantine */
-	uint32_t mapped;    /* page mappings by the grantee */
-	bool is_donated;    /* another layer's memory: never punched here */
+	uint64_t offset; /* of the first page in fd */
+	uint32_t refs;	 /* granter's record, mappings, quarantine */
+	uint32_t mapped; /* page mappings by the grantee */
+	bool is_donated; /* another layer's memory: never punched here */
 	bool is_ended;
-	uint16_t charged;   /* domid, once in quarantine */
+	uint16_t charged;	/* domid, once in quarantine */
 	struct mem_pages *next; /* of the quarantine */
 };
 
@@ -51,9 +51,9 @@ struct mem_donation {
 	uint8_t purpose;
 	bool is_chan;
 	bool is_equal;
-	int fd;		       /* chan */
+	int fd;			 /* chan */
 	struct mem_pages *pages; /* arena */
-	uint32_t *grefs;       /* equal */
+	uint32_t *grefs;	 /* equal */
 };
 
 struct mem_fault {

@@ -27,13 +27,14 @@ static int alloc_locked(struct mem_layer *m, const struct nf_arena_key *key, str
 	if (d) {
 		pair[0] = fcntl(d->fd, F_DUPFD_CLOEXEC, 3);
 		mem__donation_free(d);
-	} else if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+	} else if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) <
+		   0) {
 		return -ENOMEM;
 	}
 	if (pair[0] < 0)
 		return -ENOMEM;
-	dom->ports[port] = (struct mem_port){.is_used = true, .peer = key->peer,
-					     .unbound = pair[1], .ours = pair[0]};
+	dom->ports[port] = (struct mem_port){
+		.is_used = true, .peer = key->peer, .unbound = pair[1], .ours = pair[0]};
 	*out = (struct nf_chan){.layer = &m->l, .fd = pair[0], .port = (uint32_t)port};
 	return 0;
 }
@@ -42,8 +43,8 @@ int mem__alloc_chan(struct nf_layer *l, uint16_t peer, uint16_t device, uint16_t
 		    uint8_t purpose, struct nf_chan *out)
 {
 	struct mem_layer *m = (struct mem_layer *)l;
-	struct nf_arena_key key = {.peer = peer, .device = device, .queue = queue,
-				   .purpose = purpose};
+	struct nf_arena_key key = {
+		.peer = peer, .device = device, .queue = queue, .purpose = purpose};
 	pthread_mutex_lock(&m->w->lock);
 	int err = mem__enter(m, MEM_ALLOC_CHAN);
 	if (!err)
@@ -63,8 +64,8 @@ static int bind_locked(struct mem_layer *m, uint16_t peer, uint32_t port, struct
 	int ours = port_new(dom);
 	if (ours < 0)
 		return ours;
-	dom->ports[ours] = (struct mem_port){.is_used = true, .peer = peer, .unbound = -1,
-					     .ours = theirs->unbound};
+	dom->ports[ours] = (struct mem_port){
+		.is_used = true, .peer = peer, .unbound = -1, .ours = theirs->unbound};
 	*out = (struct nf_chan){.layer = &m->l, .fd = theirs->unbound, .port = (uint32_t)ours};
 	theirs->unbound = -1;
 	return 0;
@@ -85,8 +86,8 @@ int mem__donate_chan(struct nf_layer *l, uint16_t inner, uint16_t device, uint16
 		     uint8_t purpose, const struct nf_chan *chan)
 {
 	struct mem_layer *m = (struct mem_layer *)l;
-	struct nf_arena_key key = {.peer = l->domid, .device = device, .queue = queue,
-				   .purpose = purpose};
+	struct nf_arena_key key = {
+		.peer = l->domid, .device = device, .queue = queue, .purpose = purpose};
 	pthread_mutex_lock(&m->w->lock);
 	int err = mem__enter(m, MEM_DONATE_CHAN);
 	if (!err && !mem__domain(m)->is_privileged)
@@ -104,9 +105,13 @@ int mem__donate_chan(struct nf_layer *l, uint16_t inner, uint16_t device, uint16
 		struct mem_donation *old = mem__donation_take(dom, &key, true);
 		if (old)
 			mem__donation_free(old);
-		*d = (struct mem_donation){.next = dom->donations, .donor = l->domid,
-					   .device = device, .queue = queue, .purpose = purpose,
-					   .is_chan = true, .fd = fd};
+		*d = (struct mem_donation){.next = dom->donations,
+					   .donor = l->domid,
+					   .device = device,
+					   .queue = queue,
+					   .purpose = purpose,
+					   .is_chan = true,
+					   .fd = fd};
 		dom->donations = d;
 	}
 	pthread_mutex_unlock(&m->w->lock);

@@ -79,8 +79,8 @@ static struct mem_pages *backing(struct mem_donation *d, uint32_t pages)
 	return d->pages;
 }
 
-static int enter_grants(struct mem_domain *dom, const struct nf_arena_key *key,
-			struct mem_pages *p, struct mem_arena *a)
+static int enter_grants(struct mem_domain *dom, const struct nf_arena_key *key, struct mem_pages *p,
+			struct mem_arena *a)
 {
 	for (uint32_t i = 0; i < p->pages; i++)
 		dom->grants[a->grefs[i]] = (struct mem_grant){.pages = p,
@@ -143,8 +143,13 @@ static int alloc_locked(struct mem_layer *m, const struct nf_arena_key *key, uin
 		a->id = m->w->next_arena++;
 		enter_grants(dom, key, p, a);
 		memcpy(grefs, a->grefs, pages * sizeof(uint32_t));
-		*out = (struct nf_arena){.key = *key, .id = a->id, .base = base, .pages = pages,
-					 .fd = fd, .fd_offset = offset, .grefs = grefs};
+		*out = (struct nf_arena){.key = *key,
+					 .id = a->id,
+					 .base = base,
+					 .pages = pages,
+					 .fd = fd,
+					 .fd_offset = offset,
+					 .grefs = grefs};
 	} else {
 		if (p)
 			mem__pages_put(p);
@@ -214,7 +219,7 @@ int mem__end(struct nf_layer *l, struct nf_arena *arena)
 	pthread_mutex_lock(&m->w->lock);
 	int err = mem__enter(m, MEM_END);
 	struct mem_arena *a = m->generation == mem__domain(m)->generation ? mem__domain(m)->arenas
-									    : NULL;
+									  : NULL;
 	while (a && a->id != arena->id)
 		a = a->next;
 	if (a) {
@@ -283,12 +288,20 @@ static int donate_locked(struct mem_layer *m, uint16_t inner, const struct nf_ar
 		return err;
 	}
 	memcpy(grefs, arena->grefs, arena->pages * sizeof(*grefs));
-	*p = (struct mem_pages){.fd = fd, .pages = arena->pages, .offset = arena->fd_offset,
-				.refs = 1, .is_donated = true};
-	*d = (struct mem_donation){.next = dom->donations, .donor = m->l.domid,
-				   .device = key.device, .queue = key.queue,
-				   .purpose = key.purpose, .is_equal = equal, .fd = -1,
-				   .pages = p, .grefs = grefs};
+	*p = (struct mem_pages){.fd = fd,
+				.pages = arena->pages,
+				.offset = arena->fd_offset,
+				.refs = 1,
+				.is_donated = true};
+	*d = (struct mem_donation){.next = dom->donations,
+				   .donor = m->l.domid,
+				   .device = key.device,
+				   .queue = key.queue,
+				   .purpose = key.purpose,
+				   .is_equal = equal,
+				   .fd = -1,
+				   .pages = p,
+				   .grefs = grefs};
 	dom->donations = d;
 	return 0;
 }

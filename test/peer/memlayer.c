@@ -91,8 +91,8 @@ struct nf_layer *mem_world_layer(struct mem_world *w, uint16_t domid)
 		domain_init(w, domid);
 	m->w = w;
 	m->generation = w->domains[domid].generation;
-	m->l = (struct nf_layer){.ops = &mem_ops, .domid = domid, .counters_fd = -1,
-				 .control_fd = -1};
+	m->l = (struct nf_layer){
+		.ops = &mem_ops, .domid = domid, .counters_fd = -1, .control_fd = -1};
 	m->l.caps = NF_CAP_GRANT | NF_CAP_MAP | NF_CAP_COPY | NF_CAP_READONLY | NF_CAP_BACKING;
 	if (w->domains[domid].is_privileged)
 		m->l.caps |= NF_CAP_DONATE | NF_CAP_EQUAL_GREFS;
@@ -304,9 +304,9 @@ int mem_world_check(struct mem_world *w, const struct mem_baseline *b, char *why
 {
 	struct mem_baseline now;
 	mem_world_baseline(w, &now);
-	static const char *const names[] = {"arenas",	    "grants",	"mapped pages",
-					    "channels",	    "donations", "store clients",
-					    "watches",	    "transactions", "fds",
+	static const char *const names[] = {"arenas",	"grants",	"mapped pages",
+					    "channels", "donations",	"store clients",
+					    "watches",	"transactions", "fds",
 					    "threads"};
 	uint64_t was[10], is[10];
 	_Static_assert(sizeof(*b) == sizeof(was), "a name for each word");

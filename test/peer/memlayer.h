@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An in-process struct nf_layer for tests. A "world" is one layer: domains, grant tables, arenas
- * (memfds), event channels (SOCK_SEQPACKET pairs as in the embedded layer) and a xenstore served by a
- * thread of the world over the wire protocol. Several worlds live side by side in one process: an
+ * (memfds), event channels (SOCK_SEQPACKET pairs as in the embedded layer) and a xenstore served by
+ * a thread of the world over the wire protocol. Several worlds live side by side in one process: an
  * outer and an inner one make a nested stack.
  *
- * Every grantee mapping is a mapping of its own with its own protection, unmapped for good, so a use
- * after unmap and a write to a read-only grant are faults, not luck. Any number of threads.
+ * Every grantee mapping is a mapping of its own with its own protection, unmapped for good, so a
+ * use after unmap and a write to a read-only grant are faults, not luck. Any number of threads.
  */
 #ifndef NF_TEST_MEMLAYER_H
 #define NF_TEST_MEMLAYER_H
@@ -17,7 +17,7 @@
 
 #include "nf/layer.h"
 
-#define MEM_DOMAINS 16u /* domids 0 .. 15 */
+#define MEM_DOMAINS 16u	 /* domids 0 .. 15 */
 #define MEM_GREFS 32768u /* entries of one domain's grant table */
 
 struct mem_world;
@@ -41,8 +41,8 @@ void mem_world_quota(struct mem_world *w, uint16_t domid, uint32_t pages);
 /*
  * The domain dies as the kernel would have it: its channels hang up, its store connections close,
  * its grants end (what others map stays theirs, punched), quarantine charged to it is freed and
- * @releaseDomain fires. Its layer objects answer -ECONNRESET; its own mappings are left for the test
- * to unmap. A later mem_world_layer makes a new domain of that number.
+ * @releaseDomain fires. Its layer objects answer -ECONNRESET; its own mappings are left for the
+ * test to unmap. A later mem_world_layer makes a new domain of that number.
  */
 void mem_world_kill(struct mem_world *w, uint16_t domid);
 /* Revokes one grant entry under the granter's feet: later maps and copies of it are -EACCES. */
@@ -78,7 +78,8 @@ struct mem_baseline {
 	uint64_t fds, threads; /* of the whole process */
 };
 void mem_world_baseline(struct mem_world *w, struct mem_baseline *b);
-/* 0 when everything is back at b (quarantine aside), else the number of differences, named in why. */
+/* 0 when everything is back at b (quarantine aside), else the number of differences, named in why.
+ */
 int mem_world_check(struct mem_world *w, const struct mem_baseline *b, char *why, size_t cap);
 /* The same, but waits up to ms for threads and the store's hang-ups to be noticed. */
 int mem_world_settle(struct mem_world *w, const struct mem_baseline *b, unsigned ms, char *why,
@@ -105,7 +106,8 @@ struct mem_vif {
 	char front_path[64]; /* absolute */
 	char back_path[64];
 };
-/* Both nodes with xl's keys, permissions and state 1. port (may be NULL): nestfront/port of both. */
+/* Both nodes with xl's keys, permissions and state 1. port (may be NULL): nestfront/port of both.
+ */
 int mem_vif_create(struct mem_vif *v, struct mem_world *w, uint16_t front, uint16_t back,
 		   uint16_t devid, const char *port);
 int mem_vif_set(struct mem_vif *v, bool is_back, const char *key, const char *value);

@@ -92,8 +92,8 @@ static int map_locked(struct mem_layer *m, uint16_t peer, uint32_t *grefs, uint3
 	for (uint32_t i = 0, at = 0; i < rec->runs; i++)
 		for (uint32_t k = 0; k < rec->run[i].count; k++)
 			addrs[at++] = rec->run[i].base + (size_t)k * NF_PAGE_BYTES;
-	*out = (struct nf_mapping){.peer = peer, .count = count, .grefs = grefs, .addrs = addrs,
-				   .priv = rec};
+	*out = (struct nf_mapping){
+		.peer = peer, .count = count, .grefs = grefs, .addrs = addrs, .priv = rec};
 	return 0;
 }
 

@@ -77,9 +77,9 @@ static void *server(void *arg)
 		fds[0] = (struct pollfd){.fd = s->kick, .events = POLLIN};
 		bury(s);
 		for (struct xs_client *c = s->clients; c && n <= CLIENTS_MAX; c = c->next)
-			fds[n++] = (struct pollfd){
-				.fd = c->fd,
-				.events = (short)(POLLIN | (c->out_bytes ? POLLOUT : 0))};
+			fds[n++] = (struct pollfd){.fd = c->fd,
+						   .events = (short)(POLLIN |
+								     (c->out_bytes ? POLLOUT : 0))};
 		pthread_mutex_unlock(&s->lock);
 		poll(fds, n, -1);
 		pthread_mutex_lock(&s->lock);

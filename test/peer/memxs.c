@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The xenstore wire protocol (public/io/xs_wire.h) of the in-process store. Lock held throughout. */
+/* The xenstore wire protocol (public/io/xs_wire.h) of the in-process store. Lock held throughout.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,10 +79,9 @@ static void refuse(const struct call *k, int error)
 	static const struct {
 		int code;
 		const char *name;
-	} names[] = {{EINVAL, "EINVAL"}, {EACCES, "EACCES"}, {EEXIST, "EEXIST"},
-		     {ENOENT, "ENOENT"}, {ENOMEM, "ENOMEM"}, {ENOSPC, "ENOSPC"},
-		     {EIO, "EIO"},	 {ENOSYS, "ENOSYS"}, {EROFS, "EROFS"},
-		     {EBUSY, "EBUSY"},	 {EAGAIN, "EAGAIN"}, {E2BIG, "E2BIG"},
+	} names[] = {{EINVAL, "EINVAL"}, {EACCES, "EACCES"}, {EEXIST, "EEXIST"}, {ENOENT, "ENOENT"},
+		     {ENOMEM, "ENOMEM"}, {ENOSPC, "ENOSPC"}, {EIO, "EIO"},	 {ENOSYS, "ENOSYS"},
+		     {EROFS, "EROFS"},	 {EBUSY, "EBUSY"},   {EAGAIN, "EAGAIN"}, {E2BIG, "E2BIG"},
 		     {EPERM, "EPERM"},	 {EDQUOT, "EQUOTA"}};
 	const char *name = "EINVAL";
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -109,7 +109,8 @@ void xs_fire(struct mem_store *s, const char *path, bool exact)
 		for (struct xs_watch *w = c->watches; w; w = w->next) {
 			size_t n = strlen(w->path);
 			bool below = strncmp(path, w->path, n) == 0 &&
-				     (path[n] == '/' || path[n] == '\0' || strcmp(w->path, "/") == 0);
+				     (path[n] == '/' || path[n] == '\0' ||
+				      strcmp(w->path, "/") == 0);
 			struct xs_node *node = xs_find(s->root, path);
 			if (node && path[0] == '/' && !xs_may(node, c->domid, 'r'))
 				continue;
@@ -132,8 +133,8 @@ static int canonical(struct call *k)
 		return -EINVAL;
 	bool is_whole = k->body[0] == '/' || k->body[0] == '@';
 	int made = is_whole ? snprintf(k->path, sizeof(k->path), "%s", k->body)
-				     : snprintf(k->path, sizeof(k->path), "/local/domain/%u/%s",
-						k->c->domid, k->body);
+			    : snprintf(k->path, sizeof(k->path), "/local/domain/%u/%s", k->c->domid,
+				       k->body);
 	if (made < 0 || (size_t)made >= sizeof(k->path) || strstr(k->path, "//"))
 		return -EINVAL;
 	if (made > 1 && k->path[made - 1] == '/')
@@ -185,7 +186,8 @@ static void do_look(struct call *k)
 	if (k->type == XS_GET_PERMS) {
 		for (uint32_t i = 0; i < n->perms_count; i++)
 			at += (size_t)snprintf(out + at, sizeof(out) - at, "%c%u",
-					       n->perms[i].letter, n->perms[i].domid) + 1;
+					       n->perms[i].letter, n->perms[i].domid) +
+			      1;
 	} else {
 		for (const struct xs_node *c = n->children; c; c = c->next) {
 			size_t bytes = strlen(c->name) + 1;
@@ -357,8 +359,13 @@ void xs_request(struct mem_store *s, struct xs_client *c, const char *msg)
 	memcpy(head, msg, sizeof(head));
 	memcpy(body, msg + sizeof(head), head[3]);
 	body[head[3]] = '\0';
-	struct call k = {.s = s, .c = c, .type = head[0], .req = head[1], .tx_id = head[2],
-			 .bytes = head[3], .body = body};
+	struct call k = {.s = s,
+			 .c = c,
+			 .type = head[0],
+			 .req = head[1],
+			 .tx_id = head[2],
+			 .bytes = head[3],
+			 .body = body};
 	for (k.tx = c->txs; k.tx && k.tx->id != k.tx_id; k.tx = k.tx->next)
 		;
 	int err = mem__store_fault(s->w, c->domid);
