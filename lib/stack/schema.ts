@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+import { z } from 'zod';
+
+/** Names become directories, host names and store nodes. */
+const name = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,30}$/, {
+    error: '1 to 31 letters, digits and hyphens, not starting with a hyphen',
+  });
+
+const cpu = z.int().min(0).max(1023);
+
+const port = z.strictObject({
+  port: z
+    .string()
+    .regex(/^(gen|null|tap:[A-Za-z0-9_.-]{1,15}(,(csum|gso)=(on|off)){0,2})$/, {
+      error: 'a port is gen, null or tap:NAME[,csum=off][,gso=off], NAME at most 15 characters',
+    })
+    .describe('gen: generator, echo, pinger and sink; null: drops; tap:NAME: an interface'),
+});
+
+const device = z.strictObject({
+  name: name.describe('of the device, unique in the stack'),
+  path: z
+    .enum(['single', 'copy', 'translate', 'direct'])
+    .describe('single: one layer; the others: through both, by what the relay does'),
+  queues: z.int().min(1).max(8).default(1),
+  grants: z.enum(['static', 'copy']).default('static').describe('what the backend offers'),
+  trustInner: z
+    .boolean()
+    .default(false)
+    .describe('direct may run unconfined, against a backend that is not static-only'),
+  mac: z
+    .string()
+    .regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i, { error: 'six hex bytes, e.g. 00:16:3e:01:02:03' })
+    .refine((text) => (parseInt(text.slice(0, 2), 16) & 1) === 0, {
+      error: 'the first byte is odd, a multicast address; make it even',
+    })
+    .optional()
+    .describe("of the guest's end; made from the stack's name when left out"),
+  mtu: z.int().min(68).max(65521).default(1500).describe('bytes, without the Ethernet header'),
+  guest: name
+    .optional()
+    .describe('domain of the front; default L2, or guest for a single device'),
+  front: port.default({ port: 'gen' }),
+  back: port.default({ port: 'gen' }),
+});
+
+/** The one source of the configuration's types, checks and JSON schema. */
+export const stackSchema = z.strictObject({
+  name: name.describe('of the stack; one of a name runs at a time for a user'),
+  notify: z
+    .enum(['poll', 'adaptive', 'event'])
+    .default('adaptive')
+    .describe('how drivers wait: never, after a while, at once'),
+  isolation: z
+    .enum(['auto', 'on', 'off'])
+    .default('auto')
+    .describe('domains in namespaces of their own; auto: with a notice when the kernel refuses'),
+  network: z.boolean().default(true).describe('each domain has a network namespace of its own'),
+  cpus: z
+    .strictObject({ back: cpu.optional(), relay: cpu.optional(), front: cpu.optional() })
+    .default({})
+    .describe('CPU each poller is pinned to'),
+  devices: z.array(device).min(1).max(32),
+});
+
+/** A stack as its author writes it. */
+export type StackConfig = z.input<typeof stackSchema>;
+/** A stack with every default filled in. */
+export type CheckedStackConfig = z.output<typeof stackSchema>;
+/** One device of a checked configuration. */
+export type CheckedDevice = CheckedStackConfig['devices'][number];
+/** How a device's frames go. */
+export type DevicePath = CheckedDevice['path'];
