@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of the relay: its queues. The control flow is net.c, the modes translate.c and copy.c. */
+#ifndef NF_RELAY_INTERNAL_H
+#define NF_RELAY_INTERNAL_H
+
+#include "nf/relay.h"
+#include "relay/packet.h"
+
+#define NF__IDS NF_NETIF_RING_SLOTS
+
+/* translate: what is in flight on the outer rings, in L2's names. */
+struct nf__translate {
+	uint16_t tx_free[NF__IDS]; /* outer tx ids, last in first out: their lines stay warm */
+	uint32_t tx_free_count;
+	uint16_t tx_inner_id[NF__IDS];
+	uint8_t tx_busy[NF__IDS];
+	uint32_t tx_extras;	       /* in flight; they carry no id and are answered RSP_NULL */
+	uint16_t rx_inner_id[NF__IDS]; /* by outer ring index */
+};
+
+/* copy: L1's own pages on the outer rings. rx page i is always at ring index i. */
+struct nf__copy {
+	uint16_t tx_free[NF__IDS]; /* outer tx pages */
+	uint32_t tx_free_count;
+	uint8_t tx_busy[NF__IDS];
+	uint32_t tx_extras;
+	struct nf_grant_copy *ops; /* NF__IDS, NULL: L2's pages are mapped */
+	uint32_t op_count;
+};
+
+/* The four sources of a queue, in the order a pass serves them. */
+enum nf__source { NF__TX_RSP, NF__TX_REQ, NF__RX_REQ, NF__RX_RSP, NF__SOURCES };
+
+struct nf__queue {
+	struct nf_poll_item item; /* first */
+	enum nf_relay_mode mode;
+	struct nf_back_rings *in;   /* L2's side; borrowed until detached */
+	struct nf_front_rings *out; /* L0's side; borrowed until detached */
+	uint16_t inner_owner;	    /* L2's domid */
+	struct nf__direction tx, rx;
+	struct nf_counters *counters;
+	uint32_t left[NF__SOURCES]; /* seen in the last pass but not movable yet */
+	struct nf__fault fault;	    /* written before run fails, read after */
+	bool inner_fault;	    /* the fault is L2's, else L0's */
+	bool hung_up;
+	void (*stopped)(void *ctx, int error); /* poller's thread; must not block */
+	void *ctx;
+	union {
+		struct nf__translate tr;
+		struct nf__copy cp;
+	};
+};
+
+/*
+ * Rings must be one page each, with indices at a fresh connection's zero. in, out, inner_owner, tx,
+ * rx, counters, stopped and ctx are set by the caller before. copy: posts all outer rx buffers.
+ * -EINVAL: ring sizes differ; -ENOMEM.
+ */
+int nf__queue_init(struct nf__queue *q, enum nf_relay_mode mode);
+void nf__queue_fini(struct nf__queue *q);
+/* One pass: each source once, published once a ring. Slots moved, or a negative errno (sticky). */
+int nf__queue_run(struct nf__queue *q);
+int nf__queue_arm(struct nf__queue *q);
+
+int nf__translate_init(struct nf__queue *q);
+int nf__translate_pass(struct nf__queue *q);
+int nf__copy_init(struct nf__queue *q);
+void nf__copy_fini(struct nf__queue *q);
+int nf__copy_pass(struct nf__queue *q);
+int nf__copy_tx(struct nf__queue *q);
+int nf__copy_rx(struct nf__queue *q);
+/* copy: moves the bytes of L2's page now (mapped) or with the pass's batch (grant copy). */
+int nf__copy_move(struct nf__queue *q, uint32_t gref, uint32_t offset, uint32_t bytes,
+		  uint8_t *ours, bool to_inner);
+int nf__copy_flush(struct nf__queue *q);
+
+/* Publishes and notifies when the other side asked for it. */
+int nf__push_inner(struct nf__queue *q, struct nf_ring_back *ring, struct nf_chan *chan);
+int nf__push_outer(struct nf__queue *q, struct nf_ring_front *ring, struct nf_chan *chan);
+
+/* The channel of rx where events are not split. */
+static inline struct nf_chan *nf__inner_rx_chan(struct nf__queue *q)
+{
+	return q->in->rx_chan.fd >= 0 ? &q->in->rx_chan : &q->in->tx_chan;
+}
+
+static inline struct nf_chan *nf__outer_rx_chan(struct nf__queue *q)
+{
+	return q->out->rx_chan.fd >= 0 ? &q->out->rx_chan : &q->out->tx_chan;
+}
+
+/* L2 broke the protocol. */
+static inline int nf__inner_fault(struct nf__queue *q, const char *field, int64_t value,
+				  int64_t min, int64_t max)
+{
+	q->inner_fault = true;
+	return nf__fault(&q->fault, field, value, min, max);
+}
+
+/* L0 broke the protocol. */
+static inline int nf__outer_fault(struct nf__queue *q, const char *field, int64_t value,
+				  int64_t min, int64_t max)
+{
+	q->inner_fault = false;
+	return nf__fault(&q->fault, field, value, min, max);
+}
+
+#endif
