@@ -26,9 +26,26 @@ static inline uint32_t nf_load_relaxed(const uint32_t *shared)
 	return __atomic_load_n(shared, __ATOMIC_RELAXED);
 }
 
+/* A whole grant entry: its fields belong together. */
+static inline uint64_t nf_load_relaxed_u64(const uint64_t *shared)
+{
+	return __atomic_load_n(shared, __ATOMIC_RELAXED);
+}
+
 static inline void nf_store_relaxed(uint32_t *shared, uint32_t value)
 {
 	__atomic_store_n(shared, value, __ATOMIC_RELAXED);
+}
+
+/* A 64-bit word shared by threads of one process: what it names was complete before the store. */
+static inline uint64_t nf_load64(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void nf_store64(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
 /* Full barrier: our index store before our load of the peer's event index (Dekker). */
