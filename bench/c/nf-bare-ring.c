@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bare ring: the wire's slots and indices and the page reuse of netfront, without ids,
+ * validation, negotiation, events or the possibility that the other end lies. What is left of a
+ * frame's cost here is moving its lines between two CPUs.
+ */
+#include <string.h>
+
+#include "lib/pair.h"
+#include "nf/atomics.h"
+#include "nf/netif.h"
+#include "nf/ring.h"
+
+#define SLOTS NF_NETIF_RING_SLOTS
+#define MORE NF_NETTXF_more_data
+#define BURST 64u /* slots a batch: a whole ring at once would make the ends take turns */
+
+struct bare {
+	struct nf_sring *hdr;
+	struct nf_netif_tx_request *slots;
+	uint32_t prod, cons;
+	uint32_t free_count;
+	uint16_t free_pages[PAIR_PAGES]; /* last in, first out: the warm ones */
+	uint16_t page_of[SLOTS];
+};
+
+static void attach(struct bare *b, const struct pair *p)
+{
+	b->hdr = (struct nf_sring *)(void *)p->shared;
+	b->slots = (struct nf_netif_tx_request *)(void *)(p->shared + sizeof(struct nf_sring));
+	b->free_count = PAIR_PAGES;
+	for (uint32_t i = 0; i < PAIR_PAGES; i++)
+		b->free_pages[i] = (uint16_t)i;
+}
+
+static void reap(struct bare *b)
+{
+	uint32_t done = nf_load_acquire(&b->hdr->rsp_prod); /* the reader's copies before it */
+	while (b->cons != done)
+		b->free_pages[b->free_count++] = b->page_of[b->cons++ & (SLOTS - 1)];
+}
+
+static int produce(struct bare *b, struct pair *p)
+{
+	struct nf_buf bufs[BURST];
+	struct nf_frame frames[BURST];
+	uint32_t frame_bytes = p->port.frame_bytes_max;
+
+	reap(b);
+	uint32_t count = b->free_count < BURST ? b->free_count : BURST;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t page = b->free_pages[b->free_count - 1 - i];
+		uint32_t offset = pair_offset(page, frame_bytes);
+		bufs[i] = (struct nf_buf){.data = pair_page(p, page) + offset,
+					  .bytes = PAIR_PAGE_BYTES - offset,
+					  .tag = page};
+	}
+	int n = p->port.ops->get(&p->port, bufs, count, frames, BURST);
+	for (int f = 0; f < n; f++) {
+		for (uint32_t i = frames[f].first; i < frames[f].first + frames[f].count; i++) {
+			struct nf_netif_tx_request *s = &b->slots[b->prod & (SLOTS - 1)];
+			bool last = i + 1 == (uint32_t)frames[f].first + frames[f].count;
+			s->gref = bufs[i].tag;
+			s->offset = (uint16_t)(bufs[i].data - pair_page(p, bufs[i].tag));
+			s->size = (uint16_t)bufs[i].bytes;
+			s->flags = last ? 0 : MORE;
+			b->page_of[b->prod++ & (SLOTS - 1)] = (uint16_t)bufs[i].tag;
+			b->free_count--;
+		}
+	}
+	if (n > 0)
+		nf_store_release(&b->hdr->req_prod, b->prod); /* slots and payload before it */
+	return n;
+}
+
+static int consume(struct bare *b, struct pair *p)
+{
+	struct nf_buf bufs[SLOTS];
+	struct nf_frame frames[SLOTS];
+	uint32_t prod = nf_load_acquire(&b->hdr->req_prod), n = 0, nframes = 0;
+
+	while (b->cons + n != prod && nframes < PAIR_BATCH) {
+		uint32_t first = n, bytes = 0;
+		const struct nf_netif_tx_request *s;
+		do { /* the writer publishes whole frames */
+			s = &b->slots[(b->cons + n) & (SLOTS - 1)];
+			bufs[n] = (struct nf_buf){.data = pair_page(p, s->gref) + s->offset,
+						  .bytes = s->size};
+			bytes += s->size;
+			n++;
+		} while (s->flags & MORE);
+		frames[nframes++] = (struct nf_frame){
+			.bytes = bytes, .first = (uint16_t)first, .count = (uint16_t)(n - first)};
+	}
+	if (nframes == 0)
+		return 0;
+	p->port.ops->put(&p->port, bufs, frames, nframes);
+	b->cons += n;
+	nf_store_release(&b->hdr->rsp_prod, b->cons); /* our copies before the pages go back */
+	return (int)nframes;
+}
+
+int main(int argc, char **argv)
+{
+	static struct pair p;
+	static struct bare b;
+	int e = pair_open(&p, argc, argv);
+
+	if (e == 0) {
+		attach(&b, &p);
+		while (pair_go_on(&p))
+			if ((p.front ? produce(&b, &p) : consume(&b, &p)) == 0)
+				nf_cpu_relax();
+	}
+	pair_close(&p);
+	return e == 0 ? 0 : 1;
+}
