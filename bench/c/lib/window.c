@@ -65,27 +65,30 @@ static int settle(const struct win_variant *v, const struct win_plan *plan, uint
 	return 0;
 }
 
-/* Stops the generator and waits until nothing moves any more. */
-static int drain(const struct win_variant *v, const struct win_plan *plan)
+/* Frames the sender wrote and the sink has not seen, since `base` was taken the same way. */
+static uint64_t under_way(const struct win_variant *v)
+{
+	return win_domain_count(v->send, NF_COUNTER_gen_packets) -
+	       win_domain_count(v->sink, NF_COUNTER_sink_packets);
+}
+
+/* Stops the generator and waits until every frame has arrived; false: some never did. */
+static bool drain(const struct win_variant *v, const struct win_plan *plan, uint64_t base)
 {
 	uint64_t until = win_now_ns() + DRAIN_NS;
-	uint32_t quiet = 0;
-	uint64_t last = 0;
+	bool done = false;
 
 	win_domain_order(v->send, NF_GEN_IDLE, plan->frame_bytes, plan->batch, plan->verify_every);
-	while (quiet < 2) {
+	while (!done && win_now_ns() < until) {
 		win_sleep_ns(DRAIN_STEP_NS);
-		uint64_t now = win_domain_count(v->sink, NF_COUNTER_sink_packets) +
-			       win_domain_count(v->send, NF_COUNTER_sink_packets);
-		quiet = now == last ? quiet + 1 : 0;
-		last = now;
-		if (win_now_ns() > until)
-			return -ETIMEDOUT;
+		done = under_way(v) == base;
 	}
-	if (plan->ping)
+	if (plan->ping) {
+		win_sleep_ns(DRAIN_STEP_NS); /* the last reply */
 		win_domain_order(v->sink, NF_GEN_IDLE, plan->frame_bytes, plan->batch,
 				 plan->verify_every);
-	return 0;
+	}
+	return done;
 }
 
 static int park_all(const struct win_variant *v)
@@ -158,16 +161,17 @@ int win_run(const struct win_variant *v, const struct win_plan *plan, struct win
 	out->before = win_hop_measure();
 
 	uint64_t first = win_domain_count(meter(v, plan), moved_word(plan));
+	uint64_t base = under_way(v);
 	open_variant(v, plan);
 	int e = settle(v, plan, first);
 	if (e == 0)
 		sample(v, plan, out);
-	int drained = drain(v, plan);
+	bool drained = drain(v, plan, base);
 	int parked = park_all(v);
 
 	out->after = win_hop_measure();
 	out->dropped = why_dropped(v, plan, out, steal_ticks() - steal);
-	if (e)
-		return e;
-	return drained ? drained : parked;
+	if (!drained)
+		out->dropped = "undrained";
+	return e ? e : parked;
 }
