@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* The driver daemon of one domain. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "nfd/nfd.h"
+
+/* Signals come through a descriptor; blocked before the poller's thread inherits the mask. */
+static int open_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	int err = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return err ? -err : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int open_all(struct nfd *d)
+{
+	const int fds[NFD_SIDES] = {d->opt.layer_fd, d->opt.outer_fd};
+
+	d->signal_fd = open_signals();
+	if (d->signal_fd < 0) {
+		nfd_log("signalfd: %s", strerror(errno));
+		return -1;
+	}
+	for (; d->side_count < NFD_SIDES && fds[d->side_count] >= 0; d->side_count++)
+		if (nfd_side_open(&d->sides[d->side_count], fds[d->side_count]) < 0)
+			return -1;
+	d->opt.poll.control = d->sides[0].control;
+	int err = nf_poller_start(&d->opt.poll, &d->poller);
+	if (err < 0) {
+		nfd_log("poller%s: %s", d->opt.poll.cpu >= 0 ? " (is --cpu a CPU here?)" : "",
+			strerror(-err));
+		return -1;
+	}
+	return 0;
+}
+
+static void close_all(struct nfd *d)
+{
+	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+		if (d->devices[i].used)
+			nfd_device_drop(d, &d->devices[i]);
+	nf_poller_stop(d->poller);
+	for (uint32_t i = 0; i < NFD_SIDES; i++)
+		nfd_side_close(&d->sides[i]);
+	if (d->signal_fd >= 0)
+		close(d->signal_fd);
+}
+
+int main(int argc, char **argv)
+{
+	static struct nfd d;
+	bool help;
+
+	/* before any secret is here: nobody of this uid may look in, or take descriptors out */
+	prctl(PR_SET_DUMPABLE, 0);
+	d.signal_fd = -1;
+	int code = nfd_parse(&d.opt, argc, argv, &help);
+	if (code || help)
+		return code;
+	nfd_log_name(d.opt.name);
+	code = 1;
+	if (open_all(&d) == 0) {
+		printf("ready\n");
+		fflush(stdout);
+		code = nfd_loop(&d);
+		nfd_log("stopped");
+	}
+	close_all(&d);
+	return code;
+}

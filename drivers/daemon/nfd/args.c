@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of nestfrontd. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nfd.h"
+
+static void usage(void)
+{
+	printf("nestfrontd --layer embedded:fd=3 [--outer embedded:fd=4]\n"
+	       "           [--notify poll|adaptive|event] [--cpu N] [--spin-us N]\n"
+	       "           [--yield auto|on|off] [--name NAME]\n"
+	       "\n"
+	       "Drives the network devices it finds in the store of its layer. With --outer, backs "
+	       "that\n"
+	       "have nestfront/relay set are joined to a front on the outer layer. Prints "
+	       "\"ready\" once\n"
+	       "it watches the store, logs to stderr, shuts down in order on SIGTERM. Exits 0, 1 "
+	       "when a\n"
+	       "layer failed at the start, 2 on bad usage.\n");
+}
+
+static int complain(const char *option, const char *value, const char *wants)
+{
+	fprintf(stderr, "nestfrontd: %s wants %s, not '%.60s'\n", option, wants, value);
+	return NFD_EXIT_USAGE;
+}
+
+static bool number(const char *text, long max, int *out)
+{
+	char *end = NULL;
+	if (*text < '0' || *text > '9' || strlen(text) > 9)
+		return false;
+	long v = strtol(text, &end, 10);
+	if (*end || v > max)
+		return false;
+	*out = (int)v;
+	return true;
+}
+
+static int set_layer(const char *option, const char *value, int *fd)
+{
+	static const char prefix[] = "embedded:fd=";
+	if (strncmp(value, prefix, sizeof(prefix) - 1) ||
+	    !number(value + sizeof(prefix) - 1, 1 << 20, fd))
+		return complain(option, value, "embedded:fd=N");
+	return 0;
+}
+
+static int set_notify(struct nfd_options *o, const char *value)
+{
+	if (!strcmp(value, "poll"))
+		o->poll.mode = NF_POLL_BUSY;
+	else if (!strcmp(value, "adaptive"))
+		o->poll.mode = NF_POLL_ADAPTIVE;
+	else if (!strcmp(value, "event"))
+		o->poll.mode = NF_POLL_EVENT;
+	else
+		return complain("--notify", value, "poll, adaptive or event");
+	return 0;
+}
+
+static int set_yield(struct nfd_options *o, const char *value)
+{
+	if (!strcmp(value, "auto"))
+		o->poll.yield = -1;
+	else if (!strcmp(value, "on"))
+		o->poll.yield = 1;
+	else if (!strcmp(value, "off"))
+		o->poll.yield = 0;
+	else
+		return complain("--yield", value, "auto, on or off");
+	return 0;
+}
+
+static int set(struct nfd_options *o, const char *option, const char *value)
+{
+	int n;
+	if (!strcmp(option, "--layer"))
+		return set_layer(option, value, &o->layer_fd);
+	if (!strcmp(option, "--outer"))
+		return set_layer(option, value, &o->outer_fd);
+	if (!strcmp(option, "--notify"))
+		return set_notify(o, value);
+	if (!strcmp(option, "--yield"))
+		return set_yield(o, value);
+	if (!strcmp(option, "--cpu"))
+		return number(value, 1023, &o->poll.cpu) ? 0 : complain(option, value, "0 .. 1023");
+	if (!strcmp(option, "--spin-us")) {
+		if (!number(value, 1000000, &n) || n == 0)
+			return complain(option, value, "1 .. 1000000");
+		o->poll.spin_us = (uint32_t)n;
+		return 0;
+	}
+	if (!strcmp(option, "--name")) {
+		o->name = value;
+		return 0;
+	}
+	fprintf(stderr, "nestfrontd: unknown option '%.60s' (--help)\n", option);
+	return NFD_EXIT_USAGE;
+}
+
+int nfd_parse(struct nfd_options *o, int argc, char **argv, bool *help)
+{
+	*o = (struct nfd_options){
+		.layer_fd = -1,
+		.outer_fd = -1,
+		.poll = {.mode = NF_POLL_ADAPTIVE, .cpu = -1, .yield = -1},
+		.name = "nestfrontd",
+	};
+	*help = false;
+	for (int i = 1; i < argc; i += 2) {
+		if (!strcmp(argv[i], "--help")) {
+			usage();
+			*help = true;
+			return 0;
+		}
+		if (i + 1 >= argc)
+			return complain(argv[i], "", "a value, or is unknown (--help)");
+		int code = set(o, argv[i], argv[i + 1]);
+		if (code)
+			return code;
+	}
+	if (o->layer_fd < 0)
+		return complain("--layer", "", "embedded:fd=N");
+	return 0;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* The control thread: store events, control rings, failed queues, signals. */
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "nfd.h"
+
+#define TICK_MS 250 /* while some device waits for its peer */
+#define MUTE_MS 200 /* a control channel whose peer is gone stays readable for ever */
+
+struct waits {
+	struct pollfd fds[2 + NFD_SIDES + NFD_DEVICES * NFD_FDS];
+	struct nfd_device *device[2 + NFD_SIDES + NFD_DEVICES * NFD_FDS]; /* NULL: not a device's */
+	nfds_t count;
+};
+
+uint64_t nfd_now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void add(struct waits *w, int fd, struct nfd_device *v)
+{
+	w->device[w->count] = v;
+	w->fds[w->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+}
+
+static void collect(struct nfd *d, struct waits *w)
+{
+	uint64_t now = nfd_now_ms();
+
+	w->count = 0;
+	add(w, d->signal_fd, NULL);
+	add(w, nf_poller_fail_fd(d->poller), NULL);
+	for (uint32_t i = 0; i < d->side_count; i++)
+		if (!d->sides[i].dead)
+			add(w, nf_store_pollfd(d->sides[i].store), NULL);
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		struct nfd_device *v = &d->devices[i];
+		int fds[NFD_FDS];
+		if (!v->used || v->mute_until_ms > now)
+			continue;
+		int n = nfd_device_fds(d, v, fds, NFD_FDS);
+		for (int k = 0; k < n; k++)
+			add(w, fds[k], v);
+	}
+}
+
+/* Everything the store has said, and what follows from it. Steps talk to the store, which may queue
+ * further events in our own memory where poll() does not see them: so until there are none. */
+static void settle(struct nfd *d)
+{
+	bool again = true;
+	for (int rounds = 0; again && rounds < 64; rounds++) {
+		again = false;
+		for (uint32_t i = 0; i < d->side_count; i++) {
+			again |= nfd_side_events(d, i);
+			if (d->sides[i].rescan && !d->sides[i].dead && !d->stop_at_ms)
+				nfd_scan(d, i);
+		}
+		for (uint32_t i = 0; i < NFD_DEVICES; i++)
+			if (d->devices[i].used && d->devices[i].dirty)
+				nfd_device_step(d, &d->devices[i]);
+	}
+}
+
+static void step_all(struct nfd *d)
+{
+	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+		d->devices[i].dirty = d->devices[i].used;
+}
+
+static bool anybody_waits(const struct nfd *d)
+{
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		const struct nfd_device *v = &d->devices[i];
+		if (v->used && (nfd_device_waits(v) || v->mute_until_ms))
+			return true;
+	}
+	return false;
+}
+
+static void begin_stop(struct nfd *d)
+{
+	struct signalfd_siginfo si;
+	if (read(d->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (d->stop_at_ms) {
+		d->stop_at_ms = 1; /* asked again: at once */
+		return;
+	}
+	nfd_log("asked to stop");
+	d->stop_at_ms = nfd_now_ms() + NFD_SHUTDOWN_MS;
+	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+		if (d->devices[i].used)
+			nfd_device_shutdown(d, &d->devices[i]);
+}
+
+/* True when every device is closed, or can't be closed in order any more. */
+static bool stopped(const struct nfd *d)
+{
+	if (nfd_now_ms() >= d->stop_at_ms)
+		return true;
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		const struct nfd_device *v = &d->devices[i];
+		if (v->used && v->u.any && nfd_device_alive(d, v) && v->phase >= 0 &&
+		    v->phase != NF_NET_CLOSED && v->phase != NF_NET_FAILED)
+			return false;
+	}
+	return true;
+}
+
+static void react(struct nfd *d, struct waits *w, int ready)
+{
+	uint64_t now = nfd_now_ms();
+
+	if (ready <= 0) {
+		if (ready == 0)
+			step_all(d);
+		for (uint32_t i = 0; i < NFD_DEVICES; i++)
+			if (d->devices[i].mute_until_ms <= now)
+				d->devices[i].mute_until_ms = 0;
+		return;
+	}
+	if (w->fds[0].revents)
+		begin_stop(d);
+	if (w->fds[1].revents && nf_poller_failures(d->poller))
+		step_all(d);
+	for (nfds_t i = 2; i < w->count; i++) {
+		if (!w->fds[i].revents || !w->device[i])
+			continue;
+		w->device[i]->dirty = true;
+		if (w->fds[i].revents & (POLLHUP | POLLERR | POLLNVAL))
+			w->device[i]->mute_until_ms = now + MUTE_MS;
+	}
+}
+
+int nfd_loop(struct nfd *d)
+{
+	static struct waits w;
+
+	for (;;) {
+		settle(d);
+		if (d->stop_at_ms && stopped(d))
+			return 0;
+		collect(d, &w);
+		int timeout = anybody_waits(d) || d->stop_at_ms ? TICK_MS : -1;
+		react(d, &w, poll(w.fds, w.count, timeout));
+	}
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Which devices the store has: device/vif/N and backend/vif/D/N. */
+#include <stdio.h>
+#include <string.h>
+
+#include "nfd.h"
+
+#define NAMES 4096
+
+static bool is_number(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+	return n > 0 && n <= 5 && s[n] == '\0';
+}
+
+/* Names under path; a folder that is not there has none. Negative when the store is dead. */
+static int names_of(struct nfd_side *s, const char *path, char *buf)
+{
+	int n = nf_store_directory(s->store, 0, path, buf, NAMES);
+	if (n == -ENOENT || n == -EACCES)
+		return 0;
+	if (n < 0)
+		nfd_log("listing %s: %s", path, strerror(-n));
+	return n;
+}
+
+static int scan_folder(struct nfd *d, uint32_t side, const char *folder, bool is_back)
+{
+	char names[NAMES], path[NFD_PATH];
+	int n = names_of(&d->sides[side], folder, names);
+	const char *name = names;
+
+	for (int i = 0; i < n; i++, name += strlen(name) + 1) {
+		if (!is_number(name))
+			continue;
+		snprintf(path, sizeof(path), "%.80s/%.5s", folder, name);
+		nfd_device_found(d, side, path, is_back);
+	}
+	return n < 0 ? n : 0;
+}
+
+static int scan_backs(struct nfd *d, uint32_t side)
+{
+	char names[NAMES], folder[NFD_PATH];
+	int n = names_of(&d->sides[side], "backend/vif", names);
+	const char *name = names;
+
+	for (int i = 0; i < n; i++, name += strlen(name) + 1) {
+		if (!is_number(name))
+			continue;
+		snprintf(folder, sizeof(folder), "backend/vif/%.5s", name);
+		int err = scan_folder(d, side, folder, true);
+		if (err)
+			return err;
+	}
+	return n < 0 ? n : 0;
+}
+
+void nfd_scan(struct nfd *d, uint32_t side)
+{
+	struct nfd_side *s = &d->sides[side];
+
+	s->rescan = false;
+	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+		d->devices[i].seen = false;
+	if (scan_folder(d, side, "device/vif", false) || scan_backs(d, side))
+		return; /* an unreadable store is no reason to drop devices */
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		struct nfd_device *v = &d->devices[i];
+		if (!v->used || v->side != side || v->seen)
+			continue;
+		nfd_log("%s: its node is gone", v->path);
+		nfd_device_drop(d, v);
+	}
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* One layer: its store, counters and control page. */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "nfd.h"
+
+#define PRIVATE_BLOCKS 128u /* counters of a layer that gave no page */
+
+static int map_control(struct nfd_side *s)
+{
+	if (s->layer->control_fd < 0)
+		return 0;
+	void *p = mmap(NULL, sizeof(*s->control), PROT_READ, MAP_SHARED, s->layer->control_fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	s->control = p;
+	if (s->control->magic == NF_CONTROL_MAGIC)
+		return 0;
+	nfd_log("the control page has magic %#x, not %#x: not used", s->control->magic,
+		NF_CONTROL_MAGIC);
+	munmap(p, sizeof(*s->control));
+	s->control = NULL;
+	return 0;
+}
+
+static int open_store(struct nfd_side *s)
+{
+	int fd = s->layer->ops->store_fd(s->layer);
+	if (fd < 0)
+		return fd;
+	int err = nf_store_open(fd, &s->store);
+	if (err < 0)
+		return err;
+	err = nf_store_watch(s->store, "device/vif", "fronts");
+	if (err < 0)
+		return err;
+	return nf_store_watch(s->store, "backend/vif", "backs");
+}
+
+int nfd_side_open(struct nfd_side *s, int fd)
+{
+	int err = nf_layer_open_embedded(fd, &s->layer);
+	if (err < 0) {
+		nfd_log("layer on descriptor %d: %s", fd, strerror(-err));
+		return err;
+	}
+	err = nf_counters_open(&s->counters, s->layer->counters_fd, PRIVATE_BLOCKS,
+			       s->layer->domid);
+	if (err < 0) {
+		nfd_log("counters page: %s", strerror(-err));
+		return err;
+	}
+	err = map_control(s);
+	if (err < 0) {
+		nfd_log("control page: %s", strerror(-err));
+		return err;
+	}
+	err = open_store(s);
+	if (err < 0) {
+		nfd_log("store: %s", strerror(-err));
+		return err;
+	}
+	s->rescan = true;
+	return 0;
+}
+
+void nfd_side_close(struct nfd_side *s)
+{
+	nf_store_close(s->store);
+	s->store = NULL;
+	if (s->counters.hdr)
+		nf_counters_close(&s->counters);
+	if (s->control)
+		munmap((void *)(uintptr_t)s->control, sizeof(*s->control));
+	s->control = NULL;
+	if (s->layer)
+		s->layer->ops->close(s->layer);
+	s->layer = NULL;
+}
+
+static void hypervisor_died(struct nfd_side *s, int error)
+{
+	s->dead = true;
+	nfd_log("domain %u's hypervisor is gone (%s): running rings go on, nothing can be changed",
+		s->layer->domid, strerror(-error));
+}
+
+/* Writes below a device we know, ours mostly, say nothing about which devices there are. */
+static bool below_known(const struct nfd *d, uint32_t side, const char *path)
+{
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		const struct nfd_device *v = &d->devices[i];
+		size_t n = strlen(v->path);
+		if (v->used && v->side == side && !strncmp(path, v->path, n) && path[n] == '/')
+			return v->u.any != NULL;
+	}
+	return false;
+}
+
+static void route(struct nfd *d, uint32_t side, const char *path, const char *token)
+{
+	if (!strcmp(token, "fronts") || !strcmp(token, "backs")) {
+		if (!below_known(d, side, path))
+			d->sides[side].rescan = true;
+		return;
+	}
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		struct nfd_device *v = &d->devices[i];
+		if (v->used && (!strcmp(v->token, token) || !strcmp(v->outer_token, token)))
+			v->dirty = true;
+	}
+}
+
+bool nfd_side_events(struct nfd *d, uint32_t side)
+{
+	struct nfd_side *s = &d->sides[side];
+	char path[NF_STORE_PATH_MAX], token[64];
+	bool any = false;
+
+	if (s->dead)
+		return false;
+	/* bounded: a peer that writes without end must not keep the other devices waiting */
+	for (int budget = 256; budget; budget--) {
+		int n = nf_store_next_event(s->store, path, sizeof(path), token, sizeof(token));
+		if (n == 0)
+			break;
+		any = true;
+		if (n == -ERANGE)
+			continue; /* longer than any name of ours */
+		if (n < 0) {
+			hypervisor_died(s, n);
+			break;
+		}
+		route(d, side, path, token);
+	}
+	return any;
+}
