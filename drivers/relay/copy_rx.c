@@ -77,8 +77,7 @@ int nf__copy_rx(struct nf__queue *q)
 				       out->req_prod);
 	int room = nf_ring_back_pending(in);
 	if (room < 0)
-		return nf__inner_fault(q, "rx req_prod", in->req_cons, in->req_cons,
-				       (int64_t)in->rsp_prod + in->count);
+		return nf__req_prod_fault(q, in, "rx req_prod");
 	struct pass pass = {0};
 	while (pass.moved < (uint32_t)avail) {
 		int rc = packet(q, &pass, (uint32_t)avail - pass.moved,

@@ -122,8 +122,7 @@ static int requests(struct nf__queue *q)
 	struct nf_ring_back *in = &q->in->tx;
 	int n = nf_ring_back_pending(in);
 	if (n < 0)
-		return nf__inner_fault(q, "tx req_prod", in->req_cons, in->req_cons,
-				       (int64_t)in->rsp_prod + in->count);
+		return nf__req_prod_fault(q, in, "tx req_prod");
 	uint32_t avail = (uint32_t)n, room = nf_ring_front_free(out);
 	struct pass pass = {0};
 	while (pass.taken < avail) {

@@ -3,17 +3,18 @@
 #ifndef NF_RELAY_INTERNAL_H
 #define NF_RELAY_INTERNAL_H
 
+#include "net/net_internal.h" /* the inline lookup of a gref */
 #include "nf/relay.h"
 #include "relay/packet.h"
 
 #define NF__IDS NF_NETIF_RING_SLOTS
+#define NF__ID_BUSY 0x10000u
 
 /* translate: what is in flight on the outer rings, in L2's names. */
 struct nf__translate {
 	uint16_t tx_free[NF__IDS]; /* outer tx ids, last in first out: their lines stay warm */
 	uint32_t tx_free_count;
-	uint16_t tx_inner_id[NF__IDS];
-	uint8_t tx_busy[NF__IDS];
+	uint32_t tx_inner_id[NF__IDS]; /* L2's | NF__ID_BUSY, 0: free */
 	uint32_t tx_extras;	       /* in flight; they carry no id and are answered RSP_NULL */
 	uint16_t rx_inner_id[NF__IDS]; /* by outer ring index */
 };
@@ -64,6 +65,10 @@ int nf__queue_arm(struct nf__queue *q);
 
 int nf__translate_init(struct nf__queue *q);
 int nf__translate_pass(struct nf__queue *q);
+int nf__translate_tx_rsp(struct nf__queue *q);
+int nf__translate_tx_req(struct nf__queue *q);
+int nf__translate_rx_req(struct nf__queue *q);
+int nf__translate_rx_rsp(struct nf__queue *q);
 int nf__copy_init(struct nf__queue *q);
 void nf__copy_fini(struct nf__queue *q);
 int nf__copy_pass(struct nf__queue *q);
@@ -103,6 +108,35 @@ static inline int nf__outer_fault(struct nf__queue *q, const char *field, int64_
 {
 	q->inner_fault = false;
 	return nf__fault(&q->fault, field, value, min, max);
+}
+
+/* A producer index of L2's that the ring cannot hold. */
+static inline int nf__req_prod_fault(struct nf__queue *q, const struct nf_ring_back *ring,
+				     const char *field)
+{
+	return nf__inner_fault(q, field, nf_load_relaxed(&ring->shared_hdr->req_prod),
+			       ring->req_cons, (int64_t)ring->rsp_prod + ring->count);
+}
+
+/* Responses to requests nobody made. */
+static inline int nf__rsp_prod_fault(struct nf__queue *q, const struct nf_ring_front *ring,
+				     const char *field)
+{
+	return nf__outer_fault(q, field, nf_load_relaxed(&ring->shared_hdr->rsp_prod),
+			       ring->rsp_cons, ring->req_prod);
+}
+
+/*
+ * translate's total, bounded table: whatever number L2 writes is one of the pages of its own arena
+ * of that direction, by position, or nothing.
+ */
+static inline const uint32_t *nf__outer_gref(const struct nf__queue *q, uint32_t gref, bool write)
+{
+	uint64_t word = nf__gref_map_word(q->in->grefs, gref);
+	if (nf__unlikely(word == 0 || !(word & 2u) != !write))
+		return NULL;
+	uint32_t position = (uint32_t)(word >> 2) & (NF_NET_PAGES - 1);
+	return write ? &q->out->rx_grefs[position] : &q->out->tx_grefs[position];
 }
 
 #endif

@@ -20,7 +20,8 @@
 #define NF__TX_MULTI (NF_NETTXF_more_data | NF_NETTXF_extra_info)
 #define NF__TX_FLAGS (NF__TX_MULTI | NF_NETTXF_csum_blank | NF_NETTXF_data_validated)
 #define NF__RX_MULTI (NF_NETRXF_more_data | NF_NETRXF_extra_info)
-#define NF__RX_FLAGS (NF__RX_MULTI | NF_NETRXF_csum_blank | NF_NETRXF_data_validated)
+#define NF__RX_PLAIN (NF_NETRXF_csum_blank | NF_NETRXF_data_validated)
+#define NF__RX_FLAGS (NF__RX_MULTI | NF__RX_PLAIN)
 
 /* Which field broke the protocol; field stays NULL while all is well. */
 struct nf__fault {
@@ -90,6 +91,45 @@ static inline void nf__load_two(const void *shared_slot, void *out)
 	const uint32_t *shared_words = shared_slot;
 	uint32_t w[2] = {nf_load_relaxed(shared_words), nf_load_relaxed(shared_words + 1)};
 	memcpy(out, w, sizeof(w));
+}
+
+/*
+ * The same slots as words, for the loops that move one a few nanoseconds: fields written one by one
+ * and read back as a word stall the store buffer. Slots are little endian as the whole ABI is here.
+ */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words of a slot");
+
+struct nf__tx_words {
+	uint32_t gref;
+	uint32_t offset_flags; /* offset, flags << 16 */
+	uint32_t id_size;      /* id, size << 16 */
+};
+
+/* Rings here have NF_NETIF_RING_SLOTS slots: the queue's init checked. */
+static inline uint32_t *nf__tx_slot(const uint8_t *shared_slots, uint32_t idx)
+{
+	return (uint32_t *)(uintptr_t)(shared_slots + (size_t)(idx & (NF_NETIF_RING_SLOTS - 1)) *
+							      NF_NETIF_TX_SLOT_BYTES);
+}
+
+static inline uint64_t *nf__rx_slot(const uint8_t *shared_slots, uint32_t idx)
+{
+	return (uint64_t *)(uintptr_t)(shared_slots + (size_t)(idx & (NF_NETIF_RING_SLOTS - 1)) *
+							      NF_NETIF_RX_SLOT_BYTES);
+}
+
+static inline struct nf__tx_words nf__load_tx_words(const uint32_t *shared_slot)
+{
+	return (struct nf__tx_words){.gref = nf_load_relaxed(shared_slot),
+				     .offset_flags = nf_load_relaxed(shared_slot + 1),
+				     .id_size = nf_load_relaxed(shared_slot + 2)};
+}
+
+static inline void nf__store_tx_words(uint32_t *shared_slot, struct nf__tx_words w)
+{
+	nf_store_relaxed(shared_slot, w.gref);
+	nf_store_relaxed(shared_slot + 1, w.offset_flags);
+	nf_store_relaxed(shared_slot + 2, w.id_size);
 }
 
 static inline struct nf_netif_tx_response nf__load_tx_response(const void *shared_slot)
