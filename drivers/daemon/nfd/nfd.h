@@ -58,6 +58,7 @@ struct nfd_device {
 	bool dirty;	      /* to be stepped */
 	bool seen;	      /* by the scan that is going on */
 	uint64_t retry_at_ms; /* opening failed: again then */
+	uint32_t retry_ms;
 	uint64_t mute_until_ms; /* its control descriptor hung up */
 };
 
