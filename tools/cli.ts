@@ -39,7 +39,13 @@ function interrupts(): AbortSignal {
   const onSignal = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.stderr.write('nestfront: taking everything down ...\n');
     else
-      controller.abort(new NestfrontError('NF_EABORTED', 'cli', `interrupted by ${name}; everything is taken down`));
+      controller.abort(
+        new NestfrontError(
+          'NF_EABORTED',
+          'cli',
+          `interrupted by ${name}; everything is taken down`,
+        ),
+      );
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal);
   return controller.signal;

@@ -103,11 +103,15 @@ function* crossProblems(config: CheckedStackConfig): Generator<string> {
       yield `${key}.guest is "${guest}", which is on ${layers.get(guest)} already; use another guest for ${layer}`;
     layers.set(guest, layer);
     const shared = !config.network || config.isolation === 'off';
-    for (const [end, domain] of [['front', guest], ['back', 'L0']] as const) {
+    for (const [end, domain] of [
+      ['front', guest],
+      ['back', 'L0'],
+    ] as const) {
       const tap = /^tap:([^,]+)/.exec(device[end].port)?.[1];
       if (tap === undefined) continue;
       const place = shared ? tap : `${domain}/${tap}`;
-      if (taps.has(place)) yield `${key}.${end}.port is "tap:${tap}", which is used already; rename it`;
+      if (taps.has(place))
+        yield `${key}.${end}.port is "tap:${tap}", which is used already; rename it`;
       taps.add(place);
     }
   }

@@ -44,10 +44,7 @@ export function signal(id: ProcessId, name: NodeJS.Signals): boolean {
 }
 
 /** Waits until all have ended; false when some are left after `milliseconds`. */
-export async function waitGone(
-  ids: readonly ProcessId[],
-  milliseconds: number,
-): Promise<boolean> {
+export async function waitGone(ids: readonly ProcessId[], milliseconds: number): Promise<boolean> {
   const deadline = performance.now() + milliseconds;
   for (;;) {
     if (!ids.some(isAlive)) return true;

@@ -18,18 +18,19 @@ export interface DomainRecord {
   readonly name: string;
   readonly layer: 'H0' | 'H1';
   readonly domid: number;
-  /** Its processes' pids on the host, the first one holds its namespaces. */
+  /** Its processes' pids on the host; its namespaces are the last one's. */
   readonly pids: readonly number[];
-  /** Where another process of the same user opens its counters and control memfds. */
-  readonly countersPath: string;
-  readonly controlPath: string;
+  /** Domid on the layer whose counters its driver writes: of L1 its domid on H1. */
+  readonly inside: number;
 }
 
 /** One link of a device: a front and a back on one layer. */
 export interface LinkRecord {
   readonly device: string;
+  readonly path: string;
   readonly layer: 'H0' | 'H1';
-  readonly front: { readonly domain: string; readonly domid: number; readonly devid: number };
+  readonly devid: number;
+  readonly front: { readonly domain: string; readonly domid: number };
   readonly back: { readonly domain: string; readonly domid: number };
 }
 
@@ -118,7 +119,9 @@ function isClaimInProgress(entry: StackEntry): boolean {
 export function findStack(name: string, runtime = runtimeDirectory()): StackEntry {
   const entry = listStacks(runtime).find((candidate) => candidate.name === name);
   if (entry !== undefined && !entry.stale) return entry;
-  const running = listStacks(runtime).filter((e) => !e.stale).map((e) => e.name);
+  const running = listStacks(runtime)
+    .filter((e) => !e.stale)
+    .map((e) => e.name);
   const list = running.length > 0 ? `running: ${running.join(', ')}` : 'none is running';
   throw new NestfrontError('NF_ENOENT', 'registry.find', `no stack "${name}" is running; ${list}`);
 }
@@ -133,7 +136,10 @@ export async function sweep(entry: StackEntry): Promise<string[]> {
     throw new NestfrontError(
       'NF_ETIMEDOUT',
       'registry.gc',
-      `processes of "${entry.name}" do not die: ${left.filter(isAlive).map((r) => r.pid).join(', ')}`,
+      `processes of "${entry.name}" do not die: ${left
+        .filter(isAlive)
+        .map((r) => r.pid)
+        .join(', ')}`,
     );
   rmSync(entry.directory, { recursive: true, force: true });
   removed.push(`directory ${entry.directory}`);

@@ -2,11 +2,9 @@
 import { z } from 'zod';
 
 /** Names become directories, host names and store nodes. */
-const name = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,30}$/, {
-    error: '1 to 31 letters, digits and hyphens, not starting with a hyphen',
-  });
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,30}$/, {
+  error: '1 to 31 letters, digits and hyphens, not starting with a hyphen',
+});
 
 const cpu = z.int().min(0).max(1023);
 
@@ -39,9 +37,7 @@ const device = z.strictObject({
     .optional()
     .describe("of the guest's end; made from the stack's name when left out"),
   mtu: z.int().min(68).max(65521).default(1500).describe('bytes, without the Ethernet header'),
-  guest: name
-    .optional()
-    .describe('domain of the front; default L2, or guest for a single device'),
+  guest: name.optional().describe('domain of the front; default L2, or guest for a single device'),
   front: port.default({ port: 'gen' }),
   back: port.default({ port: 'gen' }),
 });

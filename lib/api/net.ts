@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+import { NestfrontError } from '../errors.js';
+import type { StoreClient } from '../store/client.js';
+import { inRange } from './check.js';
+import type { CounterValues } from './counters.js';
+import type { Latency } from './latency.js';
+import type { Domain } from './domain.js';
+import { stateName } from './layout.js';
+import type { XenbusState } from './layout.js';
+import { until } from './until.js';
+import type { WaitOptions } from './until.js';
+
+/** What both ends of a network device are to be. */
+export interface NetOptions {
+  /** The store of the hypervisor both domains are on, as the toolstack sees it. */
+  readonly store: StoreClient;
+  /** Number of the device in both domains, 0 to 65535. */
+  readonly devid: number;
+  readonly front: { readonly domain: Domain; readonly port?: string };
+  readonly back: { readonly domain: Domain; readonly port?: string };
+  /** Of the guest's end, six bytes in hex. */
+  readonly mac: string;
+  /** Bytes, 68 to 65521. Default 1500. */
+  readonly mtu?: number;
+  /** 1 to 8. Default 1. */
+  readonly queues?: number;
+  /** What the backend offers. Default `static`. */
+  readonly grants?: 'static' | 'copy';
+  /** The backend takes only static grants; `direct` through it is then confined. */
+  readonly staticOnly?: boolean;
+}
+
+/** @internal Keys of ours beyond {@link NetOptions}, by which a relay knows its two ends. */
+export interface RelayKeys {
+  readonly front?: Readonly<Record<string, string>>;
+  readonly back?: Readonly<Record<string, string>>;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const DETACH_TIMEOUT_MS = 3_000;
+
+function frontPath(o: NetOptions): string {
+  return `/local/domain/${o.front.domain.domid}/device/vif/${o.devid}`;
+}
+function backPath(o: NetOptions): string {
+  return `/local/domain/${o.back.domain.domid}/backend/vif/${o.front.domain.domid}/${o.devid}`;
+}
+
+/** Writes both ends' nodes in one transaction, as xl does: each end owns its node, the other reads. */
+async function writeNodes(o: NetOptions, keys: RelayKeys): Promise<void> {
+  const front = o.front.domain.domid;
+  const back = o.back.domain.domid;
+  const queues = String(inRange('queues', o.queues ?? 1, 1, 8));
+  const common = {
+    handle: String(inRange('devid', o.devid, 0, 0xffff)),
+    mac: o.mac,
+    mtu: String(inRange('mtu', o.mtu ?? 1500, 68, 65_521)),
+    state: '1',
+  };
+  const ends = [
+    {
+      path: frontPath(o),
+      owner: front,
+      reader: back,
+      standard: { backend: backPath(o), 'backend-id': String(back), ...common },
+      ours: { queues, ...port(o.front.port), ...keys.front },
+    },
+    {
+      path: backPath(o),
+      owner: back,
+      reader: front,
+      standard: { frontend: frontPath(o), 'frontend-id': String(front), online: '1', ...common },
+      ours: {
+        queues,
+        grants: o.grants ?? 'static',
+        ...(o.staticOnly === true ? { 'static-only': '1' } : {}),
+        ...port(o.back.port),
+        ...keys.back,
+      },
+    },
+  ];
+  await o.store.transaction(async (tx) => {
+    for (const end of ends) {
+      if ((await tx.readIfThere(`${end.path}/state`)) !== undefined)
+        throw new NestfrontError(
+          'NF_EEXIST',
+          'net.attach',
+          `${end.path} is there already; use another devid`,
+        );
+      await tx.mkdir(end.path);
+      await tx.setPerms(end.path, [
+        { domid: end.owner, access: 'n' },
+        { domid: end.reader, access: 'r' },
+      ]);
+      await tx.mkdir(`${end.path}/nestfront`);
+      await tx.setPerms(`${end.path}/nestfront`, [{ domid: end.owner, access: 'n' }]);
+      for (const [key, value] of Object.entries(end.ours))
+        await tx.write(`${end.path}/nestfront/${key}`, value);
+      for (const [key, value] of Object.entries(end.standard))
+        await tx.write(`${end.path}/${key}`, value);
+    }
+  });
+}
+
+function port(spec: string | undefined): Record<string, string> {
+  return spec === undefined ? {} : { port: spec };
+}
+
+/** One end of a network device that runs in its domain's process. */
+abstract class NetEnd {
+  /** Its node in the store. */
+  readonly path: string;
+  readonly domain: Domain;
+  readonly devid: number;
+  readonly #store: StoreClient;
+  readonly #peer: number;
+
+  /** @internal */
+  constructor(options: NetOptions, path: string, domain: Domain, peer: Domain) {
+    this.path = path;
+    this.domain = domain;
+    this.devid = options.devid;
+    this.#store = options.store;
+    this.#peer = peer.domid;
+  }
+
+  /** Kind of its counters blocks. */
+  abstract readonly kind: 'netfront' | 'netback';
+
+  /** As its driver last wrote it; `Closed` when its node is gone. */
+  async state(): Promise<XenbusState> {
+    const text = await this.#store.readIfThere(`${this.path}/state`);
+    return text === undefined ? 'Closed' : stateName(Number(text));
+  }
+
+  /** Why its driver stopped it, in a sentence; `undefined` while it has not. */
+  error(): Promise<string | undefined> {
+    return this.#store.readIfThere(`${this.path}/error`);
+  }
+
+  /** Sum over its queues. All zero while it is not connected. */
+  async counters(): Promise<CounterValues> {
+    const page = await this.domain.counters();
+    return page.total({ kind: this.kind, devid: this.devid, peer: this.#peer });
+  }
+
+  /** Round trips its generator timed. */
+  async latency(): Promise<Latency> {
+    return (await this.domain.counters()).latency({ devid: this.devid });
+  }
+}
+
+/** The guest's end of a network device. */
+export class Netfront extends NetEnd {
+  readonly kind = 'netfront';
+}
+
+/** The provider's end of a network device. */
+export class Netback extends NetEnd {
+  readonly kind = 'netback';
+}
+
+/** A network device on one layer: both ends, attached and detached together. */
+export class NetLink implements AsyncDisposable {
+  readonly front: Netfront;
+  readonly back: Netback;
+  readonly devid: number;
+  readonly #store: StoreClient;
+  #detached: Promise<void> | undefined;
+
+  private constructor(options: NetOptions) {
+    const { front, back } = options;
+    this.front = new Netfront(options, frontPath(options), front.domain, back.domain);
+    this.back = new Netback(options, backPath(options), back.domain, front.domain);
+    this.devid = options.devid;
+    this.#store = options.store;
+  }
+
+  /**
+   * Writes both ends' nodes; the drivers in the two domains find them and connect.
+   * @throws NestfrontError `NF_EEXIST` the devid is taken; RangeError a number is outside its range
+   */
+  static async attach(options: NetOptions, keys: RelayKeys = {}): Promise<NetLink> {
+    await writeNodes(options, keys);
+    return new NetLink(options);
+  }
+
+  /**
+   * Waits until both ends are Connected.
+   * @throws NestfrontError `NF_EPROTO` an end stopped, with its reason; `NF_ETIMEDOUT`; `NF_EABORTED`
+   */
+  async connected(options: WaitOptions = {}): Promise<void> {
+    const { front, back } = this;
+    const op = `net.connect ${front.domain.name}/${this.devid}`;
+    const check = async (): Promise<true | undefined> => {
+      for (const end of [back, front]) {
+        const error = await end.error();
+        if (error !== undefined)
+          throw new NestfrontError(
+            'NF_EPROTO',
+            op,
+            `${end.domain.name} stopped its ${end.kind}: ${error}`,
+          );
+      }
+      const states = [await front.state(), await back.state()];
+      return states.every((state) => state === 'Connected') ? true : undefined;
+    };
+    const timeoutMs = options.timeoutMs ?? CONNECT_TIMEOUT_MS;
+    try {
+      const what = 'the two ends did not connect';
+      await until(this.#store, [front.path, back.path], check, op, { ...options, timeoutMs, what });
+    } catch (error) {
+      if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
+      const states = `${front.domain.name} is ${await front.state()}, ${back.domain.name} is ${await back.state()}`;
+      throw new NestfrontError('NF_ETIMEDOUT', op, `not connected in ${timeoutMs} ms: ${states}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Asks the backend to close, waits (bounded) for both ends, removes both nodes. Idempotent. */
+  detach(options: WaitOptions = {}): Promise<void> {
+    this.#detached ??= this.#detach(options);
+    return this.#detached;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.detach();
+  }
+
+  async #detach(options: WaitOptions): Promise<void> {
+    const { front, back } = this;
+    await this.#store.transaction(async (tx) => {
+      if ((await tx.readIfThere(`${back.path}/state`)) === undefined) return;
+      await tx.write(`${back.path}/online`, '0');
+      await tx.write(`${back.path}/state`, '5');
+    });
+    const closed = async (): Promise<true | undefined> =>
+      (await back.state()) === 'Closed' && (await front.state()) === 'Closed' ? true : undefined;
+    const timeoutMs = options.timeoutMs ?? DETACH_TIMEOUT_MS;
+    const what = 'the two ends did not close';
+    const wait = { ...options, timeoutMs, what };
+    await until(this.#store, [front.path, back.path], closed, 'net.detach', wait).catch(
+      (error: unknown) => {
+        // a driver that is stuck or dead: its nodes go all the same, which ends the device
+        if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
+      },
+    );
+    for (const end of [front, back]) await this.#store.rm(end.path);
+  }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+import { NetLink } from './net.js';
+import type { NetOptions } from './net.js';
+import type { CounterValues } from './counters.js';
+import type { BlockGrants } from './layout.js';
+import type { WaitOptions } from './until.js';
+
+/** What L1 does with payload: copies it, only renames it, or does not see it at all. */
+export type RelayMode = 'copy' | 'translate' | 'direct';
+
+/** A device through both layers. */
+export interface RelayOptions {
+  readonly mode: RelayMode;
+  /** `direct` may run unconfined, against a backend that is not static-only. Default false. */
+  readonly trustInner?: boolean;
+  /** L1 (front) to L0 (back) on the outer hypervisor. */
+  readonly outer: NetOptions;
+  /** L2 (front) to L1's relay (back) on the inner hypervisor. */
+  readonly inner: NetOptions;
+}
+
+/** L1's driver domain on one device: netback for L2 on the inner layer, netfront on the outer one. */
+export class Relay implements AsyncDisposable {
+  readonly mode: RelayMode;
+  readonly outer: NetLink;
+  readonly inner: NetLink;
+
+  private constructor(mode: RelayMode, outer: NetLink, inner: NetLink) {
+    this.mode = mode;
+    this.outer = outer;
+    this.inner = inner;
+  }
+
+  /** Writes the nodes of both links, outer first. @throws as {@link NetLink.attach} */
+  static async attach(options: RelayOptions): Promise<Relay> {
+    const outer = await NetLink.attach(options.outer, { front: { relayed: '1' } });
+    try {
+      const back = {
+        relay: options.mode,
+        'relay-outer': String(options.outer.devid),
+        ...(options.trustInner === true ? { 'trust-inner': '1' } : {}),
+      };
+      return new Relay(options.mode, outer, await NetLink.attach(options.inner, { back }));
+    } catch (error) {
+      await outer.detach();
+      throw error;
+    }
+  }
+
+  /** Waits until all four ends are Connected. @throws as {@link NetLink.connected} */
+  async connected(options: WaitOptions = {}): Promise<void> {
+    await Promise.all([this.outer.connected(options), this.inner.connected(options)]);
+  }
+
+  /** What L1's relay counted; `direct` moves nothing, so its packets stay at zero. */
+  async counters(): Promise<CounterValues> {
+    const page = await this.inner.back.domain.counters();
+    return page.total({ kind: 'netrelay', devid: this.inner.devid });
+  }
+
+  /** How it runs, as its counters block says; `undefined` while it is not connected. */
+  async status(): Promise<
+    | {
+        readonly mode: string;
+        readonly grants: BlockGrants;
+        readonly confined: boolean | undefined;
+      }
+    | undefined
+  > {
+    const page = await this.inner.back.domain.counters();
+    return page.blocks({ kind: 'netrelay', devid: this.inner.devid })[0];
+  }
+
+  /** Detaches the inner link, then the outer one. Idempotent. */
+  async detach(options: WaitOptions = {}): Promise<void> {
+    await this.inner.detach(options);
+    await this.outer.detach(options);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.detach();
+  }
+}

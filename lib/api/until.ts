@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+import { NestfrontError } from '../errors.js';
+import type { StoreClient } from '../store/client.js';
+import { within } from './check.js';
+
+/** Bounds of a wait. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * Watches store nodes until `check` answers something else than undefined; it is asked once at the
+ * start and after every change.
+ */
+export async function until<T>(
+  store: StoreClient,
+  paths: readonly string[],
+  check: () => Promise<T | undefined>,
+  op: string,
+  options: WaitOptions & { readonly what: string },
+): Promise<T> {
+  const stop = new AbortController();
+  let asked: Promise<T | undefined> = Promise.resolve(undefined);
+  const follow = async (path: string): Promise<T> => {
+    for await (const _changed of store.watch(path, { signal: stop.signal })) {
+      asked = asked.then(check); // one at a time: the last answer is of the last change
+      const answer = await asked;
+      if (answer !== undefined) return answer;
+    }
+    throw new NestfrontError('NF_ECONNRESET', op, 'the store ended the watch');
+  };
+  const followed = paths.map(follow);
+  try {
+    return await within(Promise.race(followed), op, options);
+  } finally {
+    stop.abort();
+    await Promise.allSettled(followed); // watches are gone before we return
+  }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Domain } from '../api/domain.js';
+import { Hypervisor, helloOf, hypervisorArgs } from '../api/hypervisor.js';
+import { addon } from '../api/memory.js';
+import { HypervisorClient } from '../hypervisor/client.js';
+import { StackDomain } from './domain.js';
+import { Launched } from './launch.js';
+import type { Isolation, LaunchOptions } from './launch.js';
+import { domainPaths } from './mounts.js';
+import { executable } from './paths.js';
+import type { LayerName, PlannedDomain, StackPlan } from './plan.js';
+import type { Claim, ProcessRecord } from './registry.js';
+import type { CheckedStackConfig } from './schema.js';
+
+const GRACE_MS = 4_000; // nestfrontd takes at most 3 s to shut its devices down
+
+/** Starts a stack's processes one by one and ends all of them, however far it got. */
+export class Builder {
+  readonly #config: CheckedStackConfig;
+  readonly #claim: Claim;
+  readonly #isolated: boolean;
+  readonly #log: ((line: string) => void) | undefined;
+  readonly #signal: AbortSignal | undefined;
+  readonly #hypervisors = new Map<LayerName, Hypervisor>();
+  readonly #launched: Launched[] = [];
+  readonly #processes: ProcessRecord[] = [];
+  readonly domains: StackDomain[] = [];
+  /** L1 as H0 sees it. */
+  tenantOutside: Domain | undefined;
+  /** The container L1's two processes live in; it outlives either. */
+  #container: Launched | undefined;
+  #innerHypervisor: Launched | undefined;
+
+  constructor(o: {
+    config: CheckedStackConfig;
+    claim: Claim;
+    isolated: boolean;
+    log: ((line: string) => void) | undefined;
+    signal: AbortSignal | undefined;
+  }) {
+    this.#config = o.config;
+    this.#claim = o.claim;
+    this.#isolated = o.isolated;
+    this.#log = o.log;
+    this.#signal = o.signal;
+  }
+
+  hypervisor(name: LayerName): Hypervisor {
+    const found = this.#hypervisors.get(name);
+    if (found === undefined) throw new Error(`${name} was not started`);
+    return found;
+  }
+
+  /** pid on the host of each hypervisor. */
+  hypervisorPids(): Partial<Record<LayerName, number>> {
+    const outer = this.#hypervisors.get('H0')?.pid;
+    return {
+      ...(outer === undefined ? {} : { H0: outer }),
+      ...(this.#innerHypervisor === undefined ? {} : { H1: this.#innerHypervisor.id.pid }),
+    };
+  }
+
+  /** H0, L0; then L1 as a container of H1 and the relay; then the guests, all ready. */
+  async start(plan: StackPlan): Promise<void> {
+    await this.#startOuter();
+    for (const planned of plan.domains) {
+      if (planned.role === 'relay') await this.#startTenant(planned);
+      else await this.#startPlain(planned);
+    }
+  }
+
+  /** Guests first, so that each end closes while its peer is there to answer. */
+  async stop(): Promise<void> {
+    for (const role of ['front', 'relay', 'back'] as const) await this.#stopRole(role);
+    await this.#hypervisors.get('H1')?.close();
+    await this.#innerHypervisor?.stop(GRACE_MS);
+    await this.#container?.stop(GRACE_MS);
+    await this.#hypervisors.get('H0')?.close();
+    for (const launched of this.#launched) if (launched.running) await launched.kill();
+    for (const domain of this.domains) domain.release();
+  }
+
+  async #stopRole(role: 'front' | 'relay' | 'back'): Promise<void> {
+    const stopping = this.#launched.filter((launched) => launched.role.endsWith(`/${role}`));
+    await Promise.all(stopping.map((launched) => launched.stop(GRACE_MS)));
+  }
+
+  async #startOuter(): Promise<void> {
+    const hypervisor = await Hypervisor.start({
+      name: 'H0',
+      directory: join(this.#claim.directory, 'H0'),
+      ...(this.#signal === undefined ? {} : { signal: this.#signal }),
+      ...(this.#log === undefined ? {} : { log: this.#log }),
+    });
+    this.#hypervisors.set('H0', hypervisor);
+    if (hypervisor.process !== undefined) this.#record('H0', hypervisor.process);
+  }
+
+  /** L0 and guests: one process in a container of its own. */
+  async #startPlain(planned: PlannedDomain): Promise<void> {
+    const hypervisor = this.hypervisor(planned.layer);
+    const domain = await hypervisor.createDomain({
+      name: planned.name,
+      domid: planned.domid,
+      privileged: planned.role === 'back',
+    });
+    const fd = await domain.connect();
+    const driver = await this.#driver(planned, [fd], this.#ownContainer(planned));
+    await this.#adopt(planned, domain, driver, undefined);
+  }
+
+  async #startTenant(planned: PlannedDomain): Promise<void> {
+    const outer = await this.hypervisor('H0').createDomain({ name: 'L1', domid: planned.domid });
+    this.tenantOutside = outer;
+    const directory = join(this.#claim.directory, 'H1');
+    mkdirSync(directory, { mode: 0o700 });
+    this.#container = await this.#launch({
+      role: 'L1/container',
+      program: 'sleep',
+      args: ['infinity'],
+      fds: [],
+      ...this.#ownContainer(planned),
+      rw: [directory],
+    });
+    await this.#startInner(directory);
+    const inner = await this.hypervisor('H1').createDomain({
+      name: 'L1',
+      domid: 0,
+      privileged: true,
+    });
+    const fds = [await inner.connect(), await outer.connect()];
+    const driver = await this.#driver(planned, fds, this.#inTenant());
+    await this.#adopt(planned, inner, driver, this.#container);
+  }
+
+  async #startInner(directory: string): Promise<void> {
+    const [ours, theirs] = addon().seqpacketPair();
+    const client = new HypervisorClient(ours);
+    this.#hypervisors.set('H1', new Hypervisor(client, 'H1'));
+    this.#innerHypervisor = await this.#launch({
+      role: 'H1',
+      program: process.execPath,
+      args: hypervisorArgs('H1', directory),
+      fds: [theirs],
+      ...this.#inTenant(),
+    });
+    await helloOf(client, this.#signal);
+  }
+
+  /** Starts nestfrontd with its layer's connections and waits until it watches the store. */
+  async #driver(
+    planned: PlannedDomain,
+    fds: readonly number[],
+    isolation: Isolation,
+  ): Promise<Launched> {
+    const args = ['--layer', 'embedded:fd=3'];
+    if (fds.length > 1) args.push('--outer', 'embedded:fd=4');
+    args.push('--notify', this.#config.notify, '--name', `${this.#config.name}/${planned.name}`);
+    if (planned.cpu !== undefined) args.push('--cpu', String(planned.cpu));
+    const launched = await this.#launch({
+      role: `${planned.name}/${planned.role}`,
+      program: executable('nestfrontd'),
+      args,
+      fds,
+      ...isolation,
+    });
+    await launched.ready({ signal: this.#signal });
+    return launched;
+  }
+
+  /** Launches, records and from then on owns a process; `fds` are closed here in any case. */
+  async #launch(options: LaunchOptions): Promise<Launched> {
+    try {
+      const launched = await Launched.start({ ...options, log: this.#log, signal: this.#signal });
+      this.#launched.push(launched);
+      this.#record(options.role, launched.id);
+      this.#record(`${options.role} launcher`, launched.launcher);
+      return launched;
+    } finally {
+      for (const fd of options.fds) addon().close(fd);
+    }
+  }
+
+  async #adopt(
+    planned: PlannedDomain,
+    domain: Domain,
+    driver: Launched,
+    holder: Launched | undefined,
+  ): Promise<void> {
+    const countersFd = await domain.countersFd();
+    const controlFd = await domain.controlFd();
+    const { name, layer, domid } = planned;
+    const isolated = this.#isolated;
+    const shared = { domain, driver, holder, isolated, countersFd, controlFd };
+    this.domains.push(new StackDomain({ name, layer, domid, ...shared }));
+  }
+
+  #record(role: string, id: { pid: number; start: string }): void {
+    this.#processes.push({ role, pid: id.pid, start: id.start });
+    this.#claim.update({ processes: this.#processes });
+  }
+
+  #ownContainer(planned: PlannedDomain): Isolation {
+    return {
+      isolated: this.#isolated,
+      net: this.#config.network ? 'new' : 'host',
+      ro: domainPaths(),
+      hostname: planned.name,
+    };
+  }
+
+  #inTenant(): Isolation {
+    if (!this.#isolated) return { isolated: false };
+    return { isolated: true, join: this.#container!.id.pid };
+  }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+import { createHash } from 'node:crypto';
+import { guestOf } from './config.js';
+import type { CheckedDevice, CheckedStackConfig, DevicePath } from './schema.js';
+
+/** A hypervisor of a stack: the provider's, or the tenant's own. */
+export type LayerName = 'H0' | 'H1';
+
+/** A domain of a stack before it runs. */
+export interface PlannedDomain {
+  readonly name: string;
+  readonly layer: LayerName;
+  /** Which end of devices it holds; the relay is L1, whose second face is domid 0 on H1. */
+  readonly role: 'back' | 'relay' | 'front';
+  readonly domid: number;
+  readonly cpu: number | undefined;
+  /** It opens a TAP. */
+  readonly tun: boolean;
+}
+
+/** A device of a stack before it runs. */
+export interface PlannedDevice {
+  readonly name: string;
+  readonly path: DevicePath;
+  /** Number of the device in every domain it touches. */
+  readonly devid: number;
+  readonly guest: string;
+  readonly mac: string;
+  readonly staticOnly: boolean;
+  readonly config: CheckedDevice;
+}
+
+/** What a stack takes, before anything is started. */
+export interface StackPlan {
+  readonly name: string;
+  readonly nested: boolean;
+  readonly domains: readonly PlannedDomain[];
+  readonly devices: readonly PlannedDevice[];
+  readonly resources: {
+    readonly hypervisors: number;
+    /** Hypervisors, drivers and what holds L1's namespaces; each has a launcher beside. */
+    readonly processes: number;
+    /** Processes that move each device's data. */
+    readonly dataProcesses: Readonly<Record<string, number>>;
+    /** Shared pages of 4,096 bytes, both layers. */
+    readonly pages: number;
+    /** Grant references, by hypervisor. */
+    readonly grefs: Readonly<Record<LayerName, number>>;
+    /** Descriptors of shared memory and event channels that all domains hold together. */
+    readonly descriptors: number;
+    readonly cpus: readonly number[];
+  };
+}
+
+const PAYLOAD_PAGES = 512; // of a queue, both directions
+const RING_PAGES = 2; // of a queue
+const CTRL_PAGES = 2; // of a device: ring and data
+const ARENAS = 4; // of a queue: tx ring, rx ring, tx payload, rx payload
+const CHANNELS = 2; // of a queue, and one for the control ring
+
+/** Processes that move a device's data. */
+export function dataProcesses(path: DevicePath): number {
+  return path === 'copy' || path === 'translate' ? 3 : 2;
+}
+
+/** Xen's vendor prefix and three bytes of the stack's and device's names. */
+function madeMac(stack: string, device: string): string {
+  const hash = createHash('sha256').update(`${stack}/${device}`).digest();
+  const tail = [...hash.subarray(0, 3)].map((byte) => byte.toString(16).padStart(2, '0'));
+  return ['00', '16', '3e', ...tail].join(':');
+}
+
+function planDevice(
+  config: CheckedStackConfig,
+  device: CheckedDevice,
+  devid: number,
+): PlannedDevice {
+  return {
+    name: device.name,
+    path: device.path,
+    devid,
+    guest: guestOf(device),
+    mac: (device.mac ?? madeMac(config.name, device.name)).toLowerCase(),
+    staticOnly: device.path === 'direct' && device.grants === 'static',
+    config: device,
+  };
+}
+
+function planDomains(
+  config: CheckedStackConfig,
+  devices: readonly PlannedDevice[],
+): PlannedDomain[] {
+  const { cpus } = config;
+  const tap = (end: 'front' | 'back', of: readonly PlannedDevice[]): boolean =>
+    of.some((device) => device.config[end].port.startsWith('tap:'));
+  const nested = devices.some((device) => device.path !== 'single');
+  const domains: PlannedDomain[] = [
+    { name: 'L0', layer: 'H0', role: 'back', domid: 0, cpu: cpus.back, tun: tap('back', devices) },
+  ];
+  if (nested)
+    domains.push({ name: 'L1', layer: 'H0', role: 'relay', domid: 1, cpu: cpus.relay, tun: false });
+  const next: Record<LayerName, number> = { H0: domains.length, H1: 1 };
+  for (const guest of new Set(devices.map((device) => device.guest))) {
+    const own = devices.filter((device) => device.guest === guest);
+    const layer = own[0]?.path === 'single' ? 'H0' : 'H1';
+    const domid = next[layer]++;
+    domains.push({
+      name: guest,
+      layer,
+      role: 'front',
+      domid,
+      cpu: cpus.front,
+      tun: tap('front', own),
+    });
+  }
+  return domains;
+}
+
+/** Works out what a configuration takes; touches nothing. */
+export function planStack(config: CheckedStackConfig): StackPlan {
+  const devices = config.devices.map((device, index) => planDevice(config, device, index));
+  const domains = planDomains(config, devices);
+  const nested = domains.some((domain) => domain.role === 'relay');
+  const grefs: Record<LayerName, number> = { H0: 0, H1: 0 };
+  let pages = 0;
+  let descriptors = 0;
+  for (const { path, config: device } of devices) {
+    const payload = PAYLOAD_PAGES * device.queues;
+    const link = payload + RING_PAGES * device.queues + CTRL_PAGES;
+    const links = path === 'single' ? 1 : 2;
+    grefs.H0 += link;
+    if (links === 2) grefs.H1 += link;
+    const shared = path === 'direct' ? link - CTRL_PAGES : path === 'translate' ? payload : 0;
+    pages += link * links - shared;
+    descriptors += links * 2 * ((ARENAS + CHANNELS) * device.queues + 2);
+  }
+  return {
+    name: config.name,
+    nested,
+    domains,
+    devices,
+    resources: {
+      hypervisors: nested ? 2 : 1,
+      processes: (nested ? 3 : 1) + domains.length,
+      dataProcesses: Object.fromEntries(devices.map((d) => [d.name, dataProcesses(d.path)])),
+      pages,
+      grefs,
+      descriptors,
+      cpus: [...new Set(Object.values(config.cpus).filter((cpu) => cpu !== undefined))].sort(),
+    },
+  };
+}

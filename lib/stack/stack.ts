@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+import { throwIfAborted } from '../api/check.js';
+import type { Hypervisor } from '../api/hypervisor.js';
+import { NestfrontError, toNestfrontError } from '../errors.js';
+import { Builder } from './builder.js';
+import { checkConfig } from './config.js';
+import { attachDevice, connectDevice, domainRecord, linkRecords } from './devices.js';
+import type { StackDevice } from './devices.js';
+import type { StackDomain } from './domain.js';
+import { decideIsolation } from './mounts.js';
+import { dataProcesses, planStack } from './plan.js';
+import type { LayerName, StackPlan } from './plan.js';
+import { Claim } from './registry.js';
+import type { CheckedStackConfig, StackConfig } from './schema.js';
+
+/** How a stack is brought up. */
+export interface StackOptions {
+  readonly signal?: AbortSignal;
+  /** Gets what a user should know: that isolation was refused, that a domain died. */
+  readonly notice?: (line: string) => void;
+  /** Gets each line the stack's processes log. */
+  readonly log?: (line: string) => void;
+  /** Milliseconds the devices have to connect. Default 10,000. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** What results say about who did the work. */
+export interface StackMetadata {
+  readonly isolated: boolean;
+  readonly notify: string;
+  /** pid on the host by domain: the process that moves its data. */
+  readonly pids: Readonly<Record<string, number>>;
+  readonly hypervisors: Partial<Readonly<Record<LayerName, number>>>;
+  /** How many processes move a device's data, by device. */
+  readonly dataProcesses: Readonly<Record<string, number>>;
+  readonly cpus: Readonly<Record<string, number>>;
+}
+
+/** A running stack: hypervisors, domains, devices. Everything goes with {@link close}. */
+export class Stack implements AsyncDisposable {
+  readonly name: string;
+  readonly config: CheckedStackConfig;
+  /** Each domain is a process in namespaces of its own. */
+  readonly isolated: boolean;
+  readonly #builder: Builder;
+  readonly #claim: Claim;
+  readonly #plan: StackPlan;
+  readonly #devices = new Map<string, StackDevice>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    config: CheckedStackConfig,
+    claim: Claim,
+    isolated: boolean,
+    o: StackOptions,
+  ) {
+    this.name = config.name;
+    this.config = config;
+    this.isolated = isolated;
+    this.#claim = claim;
+    this.#plan = planStack(config);
+    this.#builder = new Builder({ config, claim, isolated, log: o.log, signal: o.signal });
+  }
+
+  /**
+   * Brings a stack up: hypervisors, domains, devices, all connected. When any part fails everything
+   * is taken down again before this rejects.
+   * @throws NestfrontError `NF_ECONFIG`; `NF_EEXIST` the name is taken; `NF_EPERM` isolation is `on`
+   *   and refused; `NF_ETIMEDOUT`, `NF_EPROTO` a device did not connect; `NF_EABORTED`
+   */
+  static async up(input: StackConfig, options: StackOptions = {}): Promise<Stack> {
+    const config = checkConfig(input);
+    const notice = options.notice ?? ((line): void => process.emitWarning(line, 'NestfrontNotice'));
+    throwIfAborted(options.signal, 'stack.up');
+    const isolated = decideIsolation(config.isolation, notice);
+    const claim = await Claim.take(config);
+    const stack = new Stack(config, claim, isolated, options);
+    try {
+      await stack.#start(options, notice);
+      return stack;
+    } catch (error) {
+      await stack
+        .close()
+        .catch((left: unknown) => notice(`taking down what had started: ${String(left)}`));
+      throw toNestfrontError(error, 'stack.up');
+    }
+  }
+
+  get domains(): readonly StackDomain[] {
+    return this.#builder.domains;
+  }
+
+  get devices(): readonly StackDevice[] {
+    return [...this.#devices.values()];
+  }
+
+  /** @param name `L0`, `L1`, or a guest. @throws NestfrontError `NF_ENOENT` */
+  domain(name: string): StackDomain {
+    const found = this.domains.find((domain) => domain.name === name);
+    if (found !== undefined) return found;
+    const names = this.domains.map((domain) => domain.name).join(', ');
+    throw new NestfrontError(
+      'NF_ENOENT',
+      'stack.domain',
+      `no domain "${name}"; there are ${names}`,
+    );
+  }
+
+  /** @throws NestfrontError `NF_ENOENT` */
+  device(name: string): StackDevice {
+    const found = this.#devices.get(name);
+    if (found !== undefined) return found;
+    const names = [...this.#devices.keys()].join(', ');
+    throw new NestfrontError(
+      'NF_ENOENT',
+      'stack.device',
+      `no device "${name}"; there are ${names}`,
+    );
+  }
+
+  /** What results carry about this stack. */
+  metadata(): StackMetadata {
+    const pinned = Object.entries(this.config.cpus) as [string, number | undefined][];
+    const cpus = pinned.filter((pin): pin is [string, number] => pin[1] !== undefined);
+    return {
+      isolated: this.isolated,
+      notify: this.config.notify,
+      pids: Object.fromEntries(this.domains.map((domain) => [domain.name, domain.pid])),
+      hypervisors: this.#builder.hypervisorPids(),
+      dataProcesses: Object.fromEntries(this.devices.map((d) => [d.name, dataProcesses(d.path)])),
+      cpus: Object.fromEntries(cpus),
+    };
+  }
+
+  /** One of its hypervisors. @throws Error the stack has no such layer */
+  hypervisor(name: LayerName): Hypervisor {
+    return this.#builder.hypervisor(name);
+  }
+
+  /**
+   * Takes everything down in order: guests, relay, provider, hypervisors; a process that does not
+   * answer is killed. Bounded in time, idempotent, leaves nothing behind.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#claim.update({ phase: 'closing' });
+    await this.#builder.stop();
+    this.#claim.release();
+  }
+
+  async #start(options: StackOptions, notice: (line: string) => void): Promise<void> {
+    this.#claim.update({ isolated: this.isolated });
+    await this.#builder.start(this.#plan);
+    const outerStore = await this.hypervisor('H0').store();
+    const nested = this.#plan.nested;
+    const places = {
+      outerStore,
+      innerStore: nested ? await this.hypervisor('H1').store() : undefined,
+      provider: this.domain('L0'),
+      tenantOutside: this.#builder.tenantOutside,
+      tenantInside: nested ? this.domain('L1').domain : undefined,
+    };
+    for (const planned of this.#plan.devices)
+      this.#devices.set(
+        planned.name,
+        await attachDevice(planned, this.domain(planned.guest), places),
+      );
+    const wait = { signal: options.signal, timeoutMs: options.connectTimeoutMs };
+    await Promise.all(this.devices.map((device) => connectDevice(device, wait)));
+    const domains = this.domains.map(domainRecord);
+    this.#claim.update({ phase: 'running', domains, links: this.devices.flatMap(linkRecords) });
+    for (const domain of this.domains)
+      void domain.exited.then((how) => {
+        if (this.#closing === undefined) notice(`domain ${domain.name} ended (${how})`);
+      });
+  }
+}
