@@ -106,8 +106,11 @@ int nf_netfront_phase(const struct nf_netfront *f);
 int nf_netfront_ctrl_fd(const struct nf_netfront *f);
 
 /* For a relay. Before the first step: stop at PREPARED until released; payload pages for
- * inner_owner, not mapped here. rings_too (direct): the ring pages and channels are the inner
- * domain's to drive: not initialised, not mapped. */
+ * inner_owner, not mapped here (NF_DOMID_SELF, copy: our own, mapped). rings_too (direct): the ring
+ * pages and channels are the inner domain's to drive: not initialised, not mapped.
+ * Once rings were handed out, a held end (front or back) also stops when its peer closes or it fails:
+ * the phase says CLOSING, CLOSED or FAILED, but rings, channels and mappings stay until the relay has
+ * let go of them and calls shutdown (or close). */
 void nf_netfront_hold(struct nf_netfront *f, uint16_t inner_owner, bool rings_too);
 int nf_netfront_release(struct nf_netfront *f, const struct nf_net_features *limit);
 const struct nf_net_features *nf_netfront_offered(const struct nf_netfront *f);
@@ -125,8 +128,9 @@ void nf_netback_close(struct nf_netback *b);
 int nf_netback_phase(const struct nf_netback *b);
 int nf_netback_ctrl_fd(const struct nf_netback *b);
 
-/* For a relay: stop at OFFERING until offer(), at MAPPED until accept(). map_grefs false: the control
- * ring only records grefs and their order (payload is never mapped here). */
+/* For a relay: stop at OFFERING until offer(), at MAPPED until accept(), with its rings kept at the end
+ * as for the front. map_grefs false: the control ring only records grefs and their order (payload is
+ * never mapped here). map_rings false (direct): refs are read, nothing is mapped or bound. */
 void nf_netback_hold(struct nf_netback *b, bool map_grefs, bool map_rings);
 int nf_netback_offer(struct nf_netback *b, const struct nf_net_features *limit);
 int nf_netback_accept(struct nf_netback *b);
