@@ -11,6 +11,8 @@ import bindings = require('bindings');
 export interface NativeSeqSocket {
   /** -1 once closed. */
   readonly fd: number;
+  /** Bytes of memory that messages hold which the peer has not read; 0: it read them all. */
+  readonly unread: number;
   /** Sends one message; false when the socket is full (nothing is queued). Borrows `fds`. */
   send(data: Uint8Array, fds?: readonly number[]): boolean;
   /** Stops and starts reading; a paused socket still reports `onClose` when the peer hangs up. */
