@@ -192,6 +192,15 @@ static void run_window(const struct measure *m, uint32_t index, struct win_varia
 		win_emit_window(m->group, index, &turned, &r);
 }
 
+/* A variant may be listed more than once, so that it stands beside each of the others. */
+static bool first_of(const struct measure *m, uint32_t i)
+{
+	for (uint32_t k = 0; k < i; k++)
+		if (m->variant[k] == m->variant[i])
+			return false;
+	return true;
+}
+
 /* Every round visits all variants, every other round backwards: neighbours in time are compared. */
 static int do_measure(const struct words *w)
 {
@@ -207,9 +216,11 @@ static int do_measure(const struct words *w)
 			win_domain_totals(m.variant[i]->domain[d], &m.before[i][d]);
 	for (uint32_t r = 0; r < rounds; r++)
 		for (uint32_t i = 0; i < m.count; i++)
-			run_window(&m, r, m.variant[r & 1 ? m.count - 1 - i : i], reverse);
+			run_window(&m, r * m.count + i, m.variant[r & 1 ? m.count - 1 - i : i],
+				   reverse);
 	for (uint32_t i = 0; i < m.count; i++)
-		win_emit_totals(m.group, m.variant[i], m.before[i]);
+		if (first_of(&m, i))
+			win_emit_totals(m.group, m.variant[i], m.before[i]);
 	win_emit_done(m.group);
 	return 0;
 }
