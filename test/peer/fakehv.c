@@ -305,8 +305,13 @@ void fakehv_revoke(struct fakehv *h, uint32_t arena)
 			h->peer_grefs[g].valid = false;
 			fakehv_entry(h, g, NF_GTF_invalid, 0, 0);
 		}
-	fallocate(h->arenas[arena].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-		  (off_t)h->arenas[arena].pages * NF_PAGE_BYTES);
+	size_t bytes = (size_t)h->arenas[arena].pages * NF_PAGE_BYTES;
+	/* F_SEAL_FUTURE_WRITE forbids punching; the mapping made before it may still write */
+	if (h->arenas[arena].readonly)
+		memset(h->arenas[arena].base, 0, bytes);
+	else
+		fallocate(h->arenas[arena].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			  (off_t)bytes);
 	pthread_mutex_unlock(&h->lock);
 }
 
