@@ -18,6 +18,7 @@
 #include "nf/atomics.h"
 
 #define MISS 1 /* not resolved, or stale */
+#define TRIES 64
 
 static unsigned int enter(struct nf__embedded *e)
 {
@@ -53,7 +54,7 @@ static int run_one(const struct nf__copy_cache *c, uint16_t self, const struct n
 		return -ENOENT;
 	struct nf__entry n = nf__entry_of(nf_load_relaxed_u64(&c->shared_table[op->gref]));
 	int rc = nf__copy_permit(&n, self, op->to_peer);
-	if (rc < 0)
+	if (rc < 0 || op->bytes == 0)
 		return rc;
 	/* the map it points into was filled before */
 	uint64_t slot = atomic_load_explicit(&c->slots[op->gref], memory_order_acquire);
@@ -93,19 +94,23 @@ static uint32_t run(struct nf__embedded *e, struct nf_grant_copy *ops, uint32_t 
 int nf__embedded_copy(struct nf_layer *l, struct nf_grant_copy *ops, uint32_t count)
 {
 	struct nf__embedded *e = nf__embedded_of(l);
-	uint32_t done = 0, resolved = UINT32_MAX;
+	uint32_t done = 0, tries = 0;
 
 	while (done < count) {
+		uint32_t from = done;
 		unsigned int generation = enter(e);
-		done = run(e, ops, done, count);
+		done = run(e, ops, from, count);
 		leave(e, generation);
 		if (done == count)
 			break;
-		/* an entry that changes between resolving and running is not looked up for ever */
-		int rc = done == resolved ? -EACCES : nf__copy_resolve(e, ops + done, count - done);
-		resolved = done;
-		if (rc < 0)
+		/* between resolving and running the control thread may purge and the peer may change
+		 * its table; neither keeps a poller here for ever */
+		tries = done == from ? tries + 1 : 1;
+		int rc = tries > TRIES ? -EAGAIN : nf__copy_resolve(e, ops + done, count - done);
+		if (rc < 0) {
 			ops[done++].status = rc;
+			tries = 0;
+		}
 	}
 	return 0;
 }
