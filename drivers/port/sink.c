@@ -5,6 +5,8 @@
  */
 #include "gen.h"
 
+#define JOIN_SEQ 65536u
+
 void nf__sink_init(struct nf_sink *s, uint32_t verify_every)
 {
 	memset(s, 0, offsetof(struct nf_sink, copy));
@@ -50,7 +52,7 @@ static bool words_match(const uint8_t *src, uint32_t off, uint32_t n, uint64_t b
 	return diff == 0;
 }
 
-static struct nf_sink_flow *flow_of(struct nf_sink *s, uint32_t flow)
+static struct nf_sink_flow *flow_of(struct nf_sink *s, uint32_t flow, uint64_t seq)
 {
 	struct nf_sink_flow *oldest = &s->flow[0];
 	for (uint32_t i = 0; i < NF_SINK_FLOWS; i++) {
@@ -59,9 +61,12 @@ static struct nf_sink_flow *flow_of(struct nf_sink *s, uint32_t flow)
 		if (s->flow[i].used < oldest->used)
 			oldest = &s->flow[i];
 	}
-	/* new: its sequence starts at 0, so what is missing before its first frame is lost */
+	/* new: numbers start at 0, so what is missing before the first frame is lost; but a
+	 * generator outlives a back that is restarted, and what it sent before is not this sink's
+	 */
 	memset(oldest, 0, sizeof(*oldest));
 	oldest->flow = flow;
+	oldest->next = seq < JOIN_SEQ ? 0 : seq;
 	return oldest;
 }
 
@@ -99,7 +104,7 @@ static bool hole_fill(struct nf_sink_flow *f, uint64_t seq)
 
 static void out_of_order(struct nf_sink *s, uint32_t flow, uint64_t seq)
 {
-	struct nf_sink_flow *f = flow_of(s, flow);
+	struct nf_sink_flow *f = flow_of(s, flow, seq);
 	f->used = ++s->age;
 	s->last = f;
 	if (seq == f->next) {

@@ -82,10 +82,10 @@ struct nf_port_env {
 	uint32_t mtu;				/* for ports that make an interface */
 	uint8_t mac[6];				/* of the guest side; zero: the port's own */
 	uint8_t is_back;			/* 1 behind netback */
-	/* of enum nf_port_features: what the other side agreed to receive, so what get may hand out.
+	/* of enum nf_port_features: what the other side does not take, so what get must not hand out.
 	 * CSUM: frames with NF_FRAME_CSUM_BLANK; GSO4/6: GSO frames; SG: frames over several pages.
-	 * Open ports after negotiation. What put takes is the port's own features. */
-	uint32_t features_allowed;
+	 * Ports are opened after negotiation. What put takes is the port's own features. */
+	uint32_t features_refused;
 	const struct nf_control_dev *control;	/* may be NULL */
 	struct nf_counters *counters;
 	struct nf_counters *latency;		/* NF_LATENCY_BLOCKS blocks, may be NULL */
