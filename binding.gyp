@@ -9,7 +9,7 @@
     'nf_program': [
       '$(CC)', '-O2', '-std=c11', '-D_GNU_SOURCE', '-pthread', '-fPIC', '-fvisibility=hidden',
       '-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Wstrict-prototypes',
-      '-Idrivers/include', '-Idrivers', '-Idrivers/daemon', '-Ibench/c', '-Itest',
+      '-Idrivers/include', '-Idrivers', '-Idrivers/daemon', '-Ibench/c', '-Itest', '-Itest/peer', '-Itest/c',
     ],
     'nf_core_lib': '<(PRODUCT_DIR)/nf_core.a',
   },
@@ -55,7 +55,7 @@
       'type': 'static_library',
       'standalone_static_library': 1,
       'sources': ['<!@(node tools/build/sources.cjs test-parts)'],
-      'include_dirs': ['drivers', 'test'],
+      'include_dirs': ['drivers', 'test', 'test/peer'],
       'cflags_c': ['<@(nf_cflags)'],
     },
     {

@@ -52,7 +52,7 @@ const lists = {
   tests: () => mains('test/c'),
   'test-parts': () => [...parts('test/c'), ...glob('test/peer', '.c')],
   c: () =>
-    ['drivers', 'bench/c', 'test'].flatMap((d) => [...glob(d, '.c'), ...glob(d, '.h')]).sort(),
+    ['drivers', 'bench/c', 'test', 'test/peer'].flatMap((d) => [...glob(d, '.c'), ...glob(d, '.h')]).sort(),
   cc: () => [...glob('native', '.cc'), ...glob('native', '.h')].sort(),
 };
 
@@ -67,7 +67,7 @@ const CFLAGS = [
   '-pthread',
   ...WARNINGS,
 ];
-const INCLUDES = ['drivers/include', 'drivers', 'drivers/daemon', 'bench/c', 'test'];
+const INCLUDES = ['drivers/include', 'drivers', 'drivers/daemon', 'bench/c', 'test', 'test/peer'];
 
 module.exports = { ROOT, lists, CFLAGS, INCLUDES };
 
