@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* One queue of netback as the poller sees it, and its grant copies. */
+#include "net_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct nf_back_queue *queue_of(struct nf_poll_item *item)
+{
+	return (struct nf_back_queue *)item;
+}
+
+void nf__back_copy_add(struct nf_back_queue *q, uint32_t gref, void *local, uint32_t offset,
+		       uint32_t bytes, bool to_peer, uint32_t owner)
+{
+	q->op_owner[q->op_count] = (uint16_t)owner;
+	q->ops[q->op_count++] = (struct nf_grant_copy){.peer = q->peer,
+						       .offset = (uint16_t)offset,
+						       .bytes = (uint16_t)bytes,
+						       .to_peer = to_peer,
+						       .gref = gref,
+						       .local = local};
+}
+
+int nf__back_copy_run(struct nf_back_queue *q)
+{
+	int rc = q->layer->ops->copy(q->layer, q->ops, q->op_count);
+	if (rc < 0)
+		return rc;
+	int failed = 0;
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < q->op_count; i++) {
+		failed += q->ops[i].status < 0;
+		bytes += q->ops[i].bytes;
+	}
+	NF_COUNT(q->counters, grant_copies, q->op_count);
+	NF_COUNT(q->counters, payload_copies, bytes);
+	return failed;
+}
+
+static int queue_run(struct nf_poll_item *item)
+{
+	struct nf_back_queue *q = queue_of(item);
+	if (nf__unlikely(q->pending_error))
+		return q->pending_error;
+	int tx = nf__back_tx_run(q);
+	if (nf__unlikely(tx < 0))
+		return tx;
+	int rx = nf__back_rx_run(q);
+	return rx < 0 ? rx : tx + rx;
+}
+
+static int queue_arm(struct nf_poll_item *item)
+{
+	struct nf_back_queue *q = queue_of(item);
+	struct nf_ring_back *tx = &q->rings->tx;
+	if (q->pending_error)
+		return q->pending_error;
+	int more = nf_ring_back_arm(tx, 1);
+	if (more < 0)
+		return nf__net_fault(&q->fault, "tx req_prod",
+				     nf_load_relaxed(&tx->shared_hdr->req_prod), tx->req_cons,
+				     (int64_t)tx->rsp_prod + tx->count);
+	if (!q->rx_blocked)
+		return more;
+	/* posted buffers only matter to a port that lacks them */
+	struct nf_ring_back *rx = &q->rings->rx;
+	uint32_t need = nf__back_rx_need(q);
+	int posted = nf_ring_back_arm(rx, need);
+	if (posted < 0)
+		return nf__net_fault(&q->fault, "rx req_prod",
+				     nf_load_relaxed(&rx->shared_hdr->req_prod), rx->req_cons,
+				     (int64_t)rx->rsp_prod + rx->count);
+	return more + ((uint32_t)posted >= need);
+}
+
+static int queue_fds(struct nf_poll_item *item, int *fds, int cap)
+{
+	struct nf_back_queue *q = queue_of(item);
+	int want[3] = {q->rings->tx_chan.fd, q->rings->rx_chan.fd,
+		       q->rx_blocked ? -1 : q->port->fd};
+	int count = 0;
+	for (int i = 0; i < 3; i++)
+		if (want[i] >= 0 && count < cap)
+			fds[count++] = want[i];
+	return count;
+}
+
+static void queue_woken(struct nf_poll_item *item)
+{
+	struct nf_back_queue *q = queue_of(item);
+	struct nf_chan *chans[2] = {&q->rings->tx_chan, &q->rings->rx_chan};
+	for (int i = 0; i < 2; i++) {
+		if (chans[i]->fd < 0)
+			continue;
+		int merged = q->layer->ops->chan_clear(chans[i]);
+		if (merged < 0)
+			q->pending_error = -ENODEV;
+		else if (merged > 0)
+			NF_COUNT(q->counters, notify_received, merged);
+	}
+}
+
+static void queue_failed(struct nf_poll_item *item, int error)
+{
+	item->error = error;
+	nf__net_tell(queue_of(item)->event_fd);
+}
+
+static const struct nf_poll_item_ops queue_ops = {
+	.run = queue_run,
+	.arm = queue_arm,
+	.fds = queue_fds,
+	.woken = queue_woken,
+	.failed = queue_failed,
+};
+
+void nf__back_queue_forget(struct nf_back_queue *q)
+{
+	q->rx_bytes_max = q->port->frame_bytes_max;
+	q->rx_seen = q->rings->rx.req_cons;
+}
+
+int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
+			struct nf_layer *layer, struct nf_port *port, struct nf_counters *counters,
+			const struct nf_net_features *offered,
+			const struct nf_net_features *agreed, uint16_t peer, int event_fd)
+{
+	memset(q, 0, sizeof(*q));
+	q->item.ops = &queue_ops;
+	q->rings = rings;
+	q->layer = layer;
+	q->port = port;
+	q->counters = counters;
+	q->offered = *offered;
+	q->features = *agreed;
+	q->static_only = agreed->static_only;
+	q->peer = peer;
+	q->event_fd = event_fd;
+	nf__back_queue_forget(q);
+	if (q->static_only)
+		return 0;
+	/* zeroed: what a guest did not fill must not show another's bytes */
+	q->tx_bounce = aligned_alloc(NF_PAGE_BYTES, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
+	q->rx_bounce = aligned_alloc(NF_PAGE_BYTES, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
+	q->ops = calloc(NF_NET_PAGES, sizeof(*q->ops));
+	if (!q->tx_bounce || !q->rx_bounce || !q->ops) {
+		nf__back_queue_fini(q);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void nf__back_queue_fini(struct nf_back_queue *q)
+{
+	free(q->tx_bounce);
+	free(q->rx_bounce);
+	free(q->ops);
+	q->tx_bounce = q->rx_bounce = NULL;
+	q->ops = NULL;
+}
