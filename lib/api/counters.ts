@@ -16,7 +16,9 @@ export type CounterValues = Record<CounterName, number>;
 export const counterInfo: readonly Readonly<{ name: CounterName; help: string }>[] = counterTable;
 
 const indexOf = new Map<string, number>(counterTable.map((entry, index) => [entry.name, index]));
-const SEQLOCK_TRIES = 10_000;
+const SEQLOCK_SPINS = 1_000;
+const SEQLOCK_MS = 500; // a writer may be preempted in the middle, on a busy machine for long
+const pause = new Int32Array(new SharedArrayBuffer(4));
 
 /** What a block counts: one queue of one device. */
 export interface BlockHeader {
@@ -166,11 +168,16 @@ export class Counters {
   #header(index: number): BlockHeader | undefined {
     const base = blockBase(index);
     const seq = (base + BLOCK.seq) / 4;
-    for (let tries = 0; tries < SEQLOCK_TRIES; tries += 1) {
+    let deadline = 0;
+    for (let tries = 0; deadline === 0 || performance.now() < deadline; tries += 1) {
       const before = Atomics.load(this.#u32, seq);
-      if ((before & 1) === 1) continue;
-      const header = this.#parse(index, base);
-      if (Atomics.load(this.#u32, seq) === before) return header;
+      if ((before & 1) === 0) {
+        const header = this.#parse(index, base);
+        if (Atomics.load(this.#u32, seq) === before) return header;
+      }
+      if (tries < SEQLOCK_SPINS) continue;
+      if (deadline === 0) deadline = performance.now() + SEQLOCK_MS;
+      Atomics.wait(pause, 0, 0, 0.2);
     }
     throw new NestfrontError(
       'NF_EAGAIN',

@@ -62,10 +62,10 @@ async function follow(counters: Counters, seconds: number, context: CommandConte
 }
 
 async function show(name: string, options: Options, context: CommandContext): Promise<void> {
-  const { Hypervisor } = await import('../../lib/api/hypervisor.js');
   const { state, domain } = findDomain(name);
   const layer = domain.name === 'L1' ? 'H1' : domain.layer;
   const socket = join(findStack(state.name).directory, layer, 'admin.sock');
+  const { Hypervisor } = await import('../../lib/api/hypervisor.js');
   await using hypervisor = await Hypervisor.connect(socket);
   const counters = await hypervisor.domain(domain.name, domain.inside).counters();
   if (options.interval !== undefined) return follow(counters, options.interval, context);

@@ -43,8 +43,9 @@ async function attend(stack: Stack, signal: AbortSignal): Promise<void> {
 }
 
 async function foreground(file: string, options: Options, context: CommandContext): Promise<void> {
+  const config = readConfig(file);
   const { Stack } = await import('../../lib/stack/stack.js');
-  const stack = await Stack.up(readConfig(file), {
+  const stack = await Stack.up(config, {
     signal: context.signal,
     notice: (line) => context.note(`nestfront: ${line}`),
     ...(options.verbose === true ? { log: context.note } : {}),
