@@ -53,7 +53,10 @@ export class NestfrontError extends Error {
   toJSON(): { code: ErrorCode; errno: number; op: string; message: string; cause?: string } {
     const data = { code: this.code, errno: this.errno, op: this.op, message: this.message };
     if (this.cause === undefined) return data;
-    return { ...data, cause: this.cause instanceof Error ? this.cause.message : String(this.cause) };
+    return {
+      ...data,
+      cause: this.cause instanceof Error ? this.cause.message : String(this.cause),
+    };
   }
 }
 
