@@ -7,11 +7,11 @@
  *
  *   cpus A B                                  the two CPUs of the pollers
  *   domain NAME control=FD counters=FD pid=N  a running domain; descriptors are inherited
- *   variant NAME send=D sink=D domains=D,D,D
+ *   variant NAME send=D sink=D domains=D,D,D busy=N    N: CPUs its pollers fill
  *   local NAME program=PATH                   nf-bare-ring or nf-copy-limit as a variant
  *   hop                                       one measurement, for orientation
  *   measure group=G variants=V,V windows=N ms=12 settle=2 frame=60 batch=64 verify=0 ping=0
- *           polled=1 reverse=0 cpus=2         reverse=1: from sink to send
+ *           polled=1 reverse=0                reverse=1: from sink to send
  *   quit
  *
  * Answers are JSON lines: window, totals, local, hop, done, error. Exit 0 at quit or end of input.
@@ -109,6 +109,7 @@ static int do_variant(const struct words *w)
 		return -ENOSPC;
 	struct win_variant *v = &all.variant[all.variants];
 	memset(v, 0, sizeof(*v));
+	v->busy = (uint32_t)number_of(w, "busy", 2);
 	snprintf(v->name, sizeof(v->name), "%s", w->word[1]);
 	v->send = find_domain(send, strlen(send));
 	v->sink = find_domain(sink, strlen(sink));
@@ -164,7 +165,6 @@ static int parse_measure(const struct words *w, struct measure *m)
 		.verify_every = (uint32_t)number_of(w, "verify", 0),
 		.ping = number_of(w, "ping", 0) != 0,
 		.polled = number_of(w, "polled", 1) != 0,
-		.cpus = (uint32_t)number_of(w, "cpus", 2),
 	};
 	while (list && *list && m->count < WIN_VARIANTS_MAX) {
 		size_t n = strcspn(list, ",");

@@ -24,6 +24,8 @@ export interface WindowVariant {
   back: WindowDomain;
   /** All domains whose pollers work for it, front and back among them. */
   domains: WindowDomain[];
+  /** CPUs its pollers fill when polled. */
+  busy: number;
 }
 
 export interface MeasureOptions {
@@ -39,7 +41,6 @@ export interface MeasureOptions {
   settleMs?: number;
   ping?: boolean;
   polled?: boolean;
-  cpus?: number;
 }
 
 /** Counters by domain, only those that moved. */
@@ -101,7 +102,7 @@ export class WindowSession implements AsyncDisposable {
     for (const v of variants) {
       const list = v.domains.map((d) => named.get(d)).join(',');
       session.#tell(
-        `variant ${v.name} send=${named.get(v.front)} sink=${named.get(v.back)} domains=${list}`,
+        `variant ${v.name} send=${named.get(v.front)} sink=${named.get(v.back)} domains=${list} busy=${v.busy}`,
       );
       session.#pids.set(v.name, Object.fromEntries(v.domains.map((d) => [d.name, d.pid])));
     }
@@ -146,7 +147,6 @@ export class WindowSession implements AsyncDisposable {
         `ping=${o.ping === true ? 1 : 0}`,
         `polled=${o.polled === false ? 0 : 1}`,
         `reverse=${o.direction === 'rx' ? 1 : 0}`,
-        `cpus=${o.cpus ?? 2}`,
       ].join(' '),
     );
     const out: Measured = { windows: [], totals: {}, errors: [] };

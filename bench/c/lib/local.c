@@ -126,6 +126,7 @@ int win_local_start(struct win_variant *v, struct win_domain domains[2], const c
 		e = make_end(v, &domains[1], 1, shared, program, cpus[1]);
 	close(shared);
 	v->count = 2;
+	v->busy = 2;
 	v->domain[0] = v->send = &domains[0];
 	v->domain[1] = v->sink = &domains[1];
 	if (e)

@@ -148,8 +148,7 @@ static const char *why_dropped(const struct win_variant *v, const struct win_pla
 		return "gap";
 	for (uint32_t i = 0; i < v->count; i++)
 		busy += r->cpu_ns[i];
-	uint32_t cpus = plan->cpus < v->count ? plan->cpus : v->count;
-	if (plan->polled && (double)busy < (double)r->ns * cpus * BUSY_SHARE_MIN)
+	if (plan->polled && (double)busy < (double)r->ns * v->busy * BUSY_SHARE_MIN)
 		return "contended";
 	return NULL;
 }

@@ -16,6 +16,7 @@ struct win_variant {
 	uint32_t count;
 	struct win_domain *domain[WIN_VARIANT_DOMAINS];
 	struct win_domain *send, *sink; /* of those */
+	uint32_t busy;			/* CPUs its pollers fill when polled */
 	pid_t local[2];			/* processes started here, 0: none */
 };
 
@@ -27,7 +28,6 @@ struct win_plan {
 	uint32_t verify_every;
 	bool ping;   /* round trips in place of a stream */
 	bool polled; /* pollers never sleep: CPU time missing from a window was stolen by others */
-	uint32_t cpus; /* CPUs the variants' pollers may use */
 };
 
 struct win_result {
