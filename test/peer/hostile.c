@@ -69,8 +69,9 @@ void hostile_linger(struct hostile *h, unsigned ms)
 
 static struct nf_sring *ring_of(struct hostile *h, uint32_t queue, char ring)
 {
-	return ring == 'c' ? h->shared_ctrl
-			   : ring == 't' ? h->q[queue].shared_tx : h->q[queue].shared_rx;
+	return ring == 'c'   ? h->shared_ctrl
+	       : ring == 't' ? h->q[queue].shared_tx
+			     : h->q[queue].shared_rx;
 }
 
 void hostile_poke(struct hostile *h, uint32_t queue, char ring, uint32_t word, uint32_t value)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hostile peer: a raw netfront or netback on any struct nf_layer. It negotiates honestly over the
- * store, so that the real driver at the other end connects to it, and then hands its rings, indices,
- * events, pages, control ring and store keys to the test. It checks nothing and believes everything.
+ * The hostile peer: a raw netfront or netback on any struct nf_layer. It negotiates honestly over
+ * the store, so that the real driver at the other end connects to it, and then hands its rings,
+ * indices, events, pages, control ring and store keys to the test. It checks nothing and believes
+ * everything.
  *
  * One thread. While it waits for the other end it calls turn(ctx), which must advance that end.
  */
@@ -23,11 +24,11 @@
 #define HOSTILE_WAIT_MS 5000u
 
 struct hostile_options {
-	uint32_t queues;       /* 0: 1 */
-	bool no_ctrl;	       /* front: no control ring; back: does not offer one */
+	uint32_t queues; /* 0: 1 */
+	bool no_ctrl;	 /* front: no control ring; back: does not offer one */
 	bool split;
 	bool static_only;
-	bool no_gso, no_sg;    /* else the front wants and the back offers all */
+	bool no_gso, no_sg;	/* else the front wants and the back offers all */
 	uint32_t payload_pages; /* a direction and queue; 0: 256 */
 };
 
@@ -101,7 +102,8 @@ int hostile_front_connect(struct hostile *h);
 /* One control request and its answer: 0 answered, -ETIMEDOUT. */
 int hostile_ctrl(struct hostile *h, uint16_t type, uint32_t d0, uint32_t d1, uint32_t d2,
 		 struct nf_netif_ctrl_response *rsp);
-/* Puts a request into the next tx slot; nothing is published until push. Returns the slot's index. */
+/* Puts a request into the next tx slot; nothing is published until push. Returns the slot's index.
+ */
 uint32_t hostile_tx(struct hostile *h, uint32_t queue, uint32_t gref, uint32_t offset,
 		    uint32_t flags, uint32_t id, uint32_t size);
 uint32_t hostile_tx_extra(struct hostile *h, uint32_t queue, const struct nf_netif_extra_info *e);
@@ -122,8 +124,8 @@ int hostile_back_connect(struct hostile *h);
 int hostile_back_serve(struct hostile *h);
 /* The next response slot; not published until push. */
 void hostile_tx_rsp(struct hostile *h, uint32_t queue, uint32_t id, int status);
-void hostile_rx_rsp(struct hostile *h, uint32_t queue, uint32_t id, uint32_t offset,
-		    uint32_t flags, int status);
+void hostile_rx_rsp(struct hostile *h, uint32_t queue, uint32_t id, uint32_t offset, uint32_t flags,
+		    int status);
 void hostile_tx_rsp_push(struct hostile *h, uint32_t queue);
 void hostile_rx_rsp_push(struct hostile *h, uint32_t queue);
 

@@ -137,11 +137,13 @@ void hostile_tx_rsp(struct hostile *h, uint32_t queue, uint32_t id, int status)
 	memcpy(hostile_slot(h, queue, 't', h->q[queue].tx_prod++), &r, sizeof(r));
 }
 
-void hostile_rx_rsp(struct hostile *h, uint32_t queue, uint32_t id, uint32_t offset,
-		    uint32_t flags, int status)
+void hostile_rx_rsp(struct hostile *h, uint32_t queue, uint32_t id, uint32_t offset, uint32_t flags,
+		    int status)
 {
-	struct nf_netif_rx_response r = {.id = (uint16_t)id, .offset = (uint16_t)offset,
-					 .flags = (uint16_t)flags, .status = (int16_t)status};
+	struct nf_netif_rx_response r = {.id = (uint16_t)id,
+					 .offset = (uint16_t)offset,
+					 .flags = (uint16_t)flags,
+					 .status = (int16_t)status};
 	memcpy(hostile_slot(h, queue, 'r', h->q[queue].rx_prod++), &r, sizeof(r));
 }
 

@@ -8,9 +8,12 @@
 static int pages(struct hostile *h, uint32_t queue, uint8_t purpose, bool readonly, uint32_t count,
 		 uint32_t *grefs, struct nf_arena *out)
 {
-	struct nf_arena_key key = {.peer = h->peer, .inner_owner = NF_DOMID_SELF,
-				   .device = h->devid, .queue = (uint16_t)queue,
-				   .purpose = purpose, .readonly = readonly};
+	struct nf_arena_key key = {.peer = h->peer,
+				   .inner_owner = NF_DOMID_SELF,
+				   .device = h->devid,
+				   .queue = (uint16_t)queue,
+				   .purpose = purpose,
+				   .readonly = readonly};
 	return h->layer->ops->alloc(h->layer, &key, count, 0, grefs, out);
 }
 
@@ -119,8 +122,8 @@ int hostile_front_publish(struct hostile *h)
 int hostile_ctrl(struct hostile *h, uint16_t type, uint32_t d0, uint32_t d1, uint32_t d2,
 		 struct nf_netif_ctrl_response *rsp)
 {
-	struct nf_netif_ctrl_request req = {.id = (uint16_t)h->ctrl_prod, .type = type,
-					    .data = {d0, d1, d2}};
+	struct nf_netif_ctrl_request req = {
+		.id = (uint16_t)h->ctrl_prod, .type = type, .data = {d0, d1, d2}};
 	memcpy(hostile_slot(h, 0, 'c', h->ctrl_prod), &req, sizeof(req));
 	hostile_poke(h, 0, 'c', 1, ++h->ctrl_prod + 0x10000); /* nobody need be told of requests */
 	hostile_poke(h, 0, 'c', 3, h->ctrl_cons + 1);
@@ -168,8 +171,10 @@ int hostile_front_connect(struct hostile *h)
 uint32_t hostile_tx(struct hostile *h, uint32_t queue, uint32_t gref, uint32_t offset,
 		    uint32_t flags, uint32_t id, uint32_t size)
 {
-	struct nf_netif_tx_request r = {.gref = gref, .offset = (uint16_t)offset,
-					.flags = (uint16_t)flags, .id = (uint16_t)id,
+	struct nf_netif_tx_request r = {.gref = gref,
+					.offset = (uint16_t)offset,
+					.flags = (uint16_t)flags,
+					.id = (uint16_t)id,
 					.size = (uint16_t)size};
 	uint32_t idx = h->q[queue].tx_prod++;
 	memcpy(hostile_slot(h, queue, 't', idx), &r, sizeof(r));

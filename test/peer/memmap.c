@@ -7,7 +7,7 @@
 
 #include "mem.h"
 
-/* Neighbouring pages of one arena are one run: one mmap. */
+/* Neighbouring pages of one arena are one run: one mmap between two guard pages. */
 struct run {
 	struct mem_pages *pages;
 	uint8_t *base;
@@ -37,7 +37,7 @@ static void undo(struct mem_world *w, struct record *rec, bool is_alive)
 {
 	for (uint32_t i = 0; i < rec->runs; i++) {
 		struct run *r = &rec->run[i];
-		munmap(r->base, (size_t)r->count * NF_PAGE_BYTES);
+		munmap(r->base - NF_PAGE_BYTES, ((size_t)r->count + 2) * NF_PAGE_BYTES);
 		if (is_alive && r->pages->mapped >= r->count) {
 			r->pages->mapped -= r->count;
 			w->mapped_pages -= r->count;
@@ -45,6 +45,24 @@ static void undo(struct mem_world *w, struct record *rec, bool is_alive)
 		mem__pages_put(r->pages);
 	}
 	free(rec);
+}
+
+/* count pages of p from page on, with nothing mapped on either side. NULL: no memory. */
+static uint8_t *map_guarded(const struct mem_pages *p, uint32_t page, uint32_t count, int prot)
+{
+	size_t bytes = (size_t)count * NF_PAGE_BYTES;
+	uint8_t *room = mmap(NULL, bytes + 2 * NF_PAGE_BYTES, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room == MAP_FAILED)
+		return NULL;
+	uint64_t offset = p->offset + (uint64_t)page * NF_PAGE_BYTES;
+	void *at = mmap(room + NF_PAGE_BYTES, bytes, prot, MAP_SHARED | MAP_FIXED, p->fd,
+			(off_t)offset);
+	if (at == MAP_FAILED) {
+		munmap(room, bytes + 2 * NF_PAGE_BYTES);
+		return NULL;
+	}
+	return at;
 }
 
 /* Maps the run that starts at grefs[0]; returns its length. */
@@ -59,11 +77,9 @@ static int map_run(struct mem_layer *m, uint16_t peer, const uint32_t *grefs, ui
 	while (n < count && look_up(m, peer, grefs[n], !readonly, &more) == 0 &&
 	       more->pages == g->pages && more->page == g->page + n)
 		n++;
-	int prot = readonly ? PROT_READ : PROT_READ | PROT_WRITE;
-	uint64_t offset = g->pages->offset + (uint64_t)g->page * NF_PAGE_BYTES;
-	void *base = mmap(NULL, (size_t)n * NF_PAGE_BYTES, prot, MAP_SHARED, g->pages->fd,
-			  (off_t)offset);
-	if (base == MAP_FAILED)
+	uint8_t *base = map_guarded(g->pages, g->page, n,
+				    readonly ? PROT_READ : PROT_READ | PROT_WRITE);
+	if (!base)
 		return -ENOMEM;
 	*r = (struct run){g->pages, base, n};
 	g->pages->refs++;

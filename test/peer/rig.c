@@ -69,27 +69,34 @@ static struct rig_end *take(struct rig *r)
 	abort();
 }
 
-static struct rig_end *open_end(struct rig *r, const struct mem_vif *v,
-				const struct rig_options *o, bool is_back, int *err)
+static struct rig_end *open_end(struct rig *r, const struct mem_vif *v, const struct rig_options *o,
+				bool is_back, int *err)
 {
 	static const struct rig_options none;
 	struct rig_end *e = take(r);
 	o = o ? o : &none;
 	*e = (struct rig_end){.d = rig_domain(r, is_back ? v->back : v->front),
-			      .is_back = is_back, .is_used = true, .devid = v->devid};
+			      .is_back = is_back,
+			      .is_used = true,
+			      .devid = v->devid};
 	if (is_back)
 		snprintf(e->path, sizeof(e->path), "backend/vif/%u/%u", v->front, v->devid);
 	else
 		snprintf(e->path, sizeof(e->path), "device/vif/%u", v->devid);
 	snprintf(e->token, sizeof(e->token), "%s%u", is_back ? "b" : "f", (unsigned)(e - r->ends));
-	struct nf_net_config cfg = {.layer = e->d->layer, .store = e->d->store,
-				    .poller = r->poller, .counters = &e->d->counters,
-				    .control = e->d->control, .path = e->path,
+	struct nf_net_config cfg = {.layer = e->d->layer,
+				    .store = e->d->store,
+				    .poller = r->poller,
+				    .counters = &e->d->counters,
+				    .control = e->d->control,
+				    .path = e->path,
 				    .port = o->port ? o->port : "gen",
 				    .queues = o->queues ? o->queues : 1,
 				    .grants = o->grants ? o->grants : NF_NET_GRANTS_STATIC,
-				    .static_only = o->static_only, .token = e->token,
-				    .notice = notice, .ctx = e};
+				    .static_only = o->static_only,
+				    .token = e->token,
+				    .notice = notice,
+				    .ctx = e};
 	int rc = is_back ? nf_netback_open(&cfg, &e->back) : nf_netfront_open(&cfg, &e->front);
 	if (err)
 		*err = rc;
@@ -217,8 +224,8 @@ void rig_generate(struct rig_end *e, enum nf_gen_mode mode, uint32_t frame_bytes
 	nf_poller_kick(e->d->rig->poller);
 }
 
-int rig_pair_open(struct rig_pair *p, struct rig *r, uint16_t front, uint16_t back,
-		  uint16_t devid, const struct rig_options *o)
+int rig_pair_open(struct rig_pair *p, struct rig *r, uint16_t front, uint16_t back, uint16_t devid,
+		  const struct rig_options *o)
 {
 	*p = (struct rig_pair){0};
 	int rc = mem_vif_create(&p->v, r->w, front, back, devid, NULL);

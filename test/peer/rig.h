@@ -30,8 +30,8 @@ struct rig_end {
 	struct nf_netback *back;
 	char path[64];
 	char token[16];
-	char notice[512]; /* the last line */
-	int last;	  /* of step */
+	char notice[512];  /* the last line */
+	int last;	   /* of step */
 	uint64_t failures; /* steps that returned an error */
 };
 
@@ -43,7 +43,7 @@ struct rig {
 };
 
 struct rig_options {
-	uint32_t queues; /* 0: 1 */
+	uint32_t queues;	   /* 0: 1 */
 	enum nf_net_grants grants; /* 0: STATIC */
 	bool static_only;
 	const char *port; /* NULL: "gen" */
@@ -81,8 +81,8 @@ struct rig_pair {
 	struct rig_end *front, *back;
 };
 /* Connects front domain to back domain as that devid; 0 or an error. */
-int rig_pair_open(struct rig_pair *p, struct rig *r, uint16_t front, uint16_t back,
-		  uint16_t devid, const struct rig_options *o);
+int rig_pair_open(struct rig_pair *p, struct rig *r, uint16_t front, uint16_t back, uint16_t devid,
+		  const struct rig_options *o);
 /* True when `frames` more frames go each way, unharmed, within ms. */
 bool rig_pair_moves(struct rig_pair *p, uint32_t frames, unsigned ms);
 void rig_pair_close(struct rig_pair *p);
