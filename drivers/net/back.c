@@ -87,6 +87,21 @@ static int back_closing(struct nf_netback *b)
 	return rc;
 }
 
+/* A relay may be inside the rings: nothing goes before it says so by shutdown. */
+static bool is_kept(const struct nf_netback *b)
+{
+	return b->is_held && !b->e.is_shutdown && b->queues > 0;
+}
+
+/* The front is done with this connection. */
+static int back_ended(struct nf_netback *b)
+{
+	if (!is_kept(b))
+		return back_closing(b);
+	b->e.phase = NF_NET_CLOSING;
+	return 0;
+}
+
 static int back_finish(struct nf_netback *b)
 {
 	back_release_all(b);
@@ -98,8 +113,10 @@ static int back_finish(struct nf_netback *b)
 
 static int back_failed(struct nf_netback *b, int error)
 {
-	back_release_all(b);
-	nf__end_switch(&b->e, NF_XENBUS_CLOSING);
+	if (!is_kept(b)) {
+		back_release_all(b);
+		nf__end_switch(&b->e, NF_XENBUS_CLOSING);
+	}
 	b->e.phase = NF_NET_FAILED;
 	nf__end_blocks(&b->e, NF_GRANTS_NONE, error);
 	return error;
@@ -165,11 +182,11 @@ static int connected_step(struct nf_netback *b)
 		return other == NF_XENBUS_CLOSING ? back_closing(b) : 0;
 	case NF_NET_MAPPED:
 		if (!is_up)
-			return back_closing(b);
+			return back_ended(b);
 		return b->is_held && !b->is_accepted ? 0 : back_connect(b);
 	default:
 		if (!is_up)
-			return back_closing(b);
+			return back_ended(b);
 		return nf__ctrl_back_step(b);
 	}
 }
@@ -178,6 +195,8 @@ static int connected_step(struct nf_netback *b)
 static int closing_step(struct nf_netback *b)
 {
 	enum nf_xenbus_state other = b->e.dev.other_state;
+	if (is_kept(b))
+		return 0;
 	/* a failure lasts until the front was Closed, or it would fail again as fast as it can */
 	if (!is_gone(other) &&
 	    (b->e.phase == NF_NET_FAILED || other != NF_XENBUS_INITIALISING))

@@ -88,6 +88,12 @@ int nf_netback_accept(struct nf_netback *b)
 	return 0;
 }
 
+void nf_netback_attend(struct nf_netback *b, uint32_t queue, struct nf_poll_item *item)
+{
+	if (queue < NF_NET_QUEUES_MAX)
+		b->relay_item[queue] = item;
+}
+
 const struct nf_net_features *nf_netback_agreed(const struct nf_netback *b)
 {
 	return &b->agreed;

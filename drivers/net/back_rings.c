@@ -122,11 +122,16 @@ void nf__back_queue_pause(struct nf_netback *b, uint32_t queue)
 {
 	if (b->queue[queue])
 		nf_poller_detach(&b->queue[queue]->item);
+	else if (b->relay_item[queue])
+		nf_poller_detach(b->relay_item[queue]);
 }
 
 int nf__back_queue_resume(struct nf_netback *b, uint32_t queue)
 {
 	struct nf_back_queue *q = b->queue[queue];
+	struct nf_poll_item *item = b->relay_item[queue];
+	if (item && !item->error && b->e.cfg.poller)
+		return nf_poller_attach(b->e.cfg.poller, item);
 	if (!q || q->item.error)
 		return 0;
 	nf__back_queue_forget(q);

@@ -40,6 +40,7 @@ struct nf_netback {
 	struct nf_ctrl_refs ctrl_refs;
 	struct nf_back_rings *rings[NF_NET_QUEUES_MAX];
 	struct nf_back_queue *queue[NF_NET_QUEUES_MAX];
+	struct nf_poll_item *relay_item[NF_NET_QUEUES_MAX]; /* NULL: none */
 	struct nf_gref_batch *batches[NF_NET_QUEUES_MAX];
 	struct nf_ctrl_back ctrl;
 };

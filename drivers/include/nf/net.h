@@ -134,6 +134,9 @@ int nf_netback_ctrl_fd(const struct nf_netback *b);
 void nf_netback_hold(struct nf_netback *b, bool map_grefs, bool map_rings);
 int nf_netback_offer(struct nf_netback *b, const struct nf_net_features *limit);
 int nf_netback_accept(struct nf_netback *b);
+/* The relay's item that uses this queue's grants: it is off cfg.poller while the control ring
+ * changes them. Borrowed until shutdown, close or another call; NULL: none. */
+void nf_netback_attend(struct nf_netback *b, uint32_t queue, struct nf_poll_item *item);
 const struct nf_net_features *nf_netback_agreed(const struct nf_netback *b); /* what the front asked */
 struct nf_back_rings *nf_netback_rings(struct nf_netback *b, uint32_t queue);
 uint32_t nf_netback_queues(const struct nf_netback *b);
