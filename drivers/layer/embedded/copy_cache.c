@@ -90,7 +90,7 @@ void nf__copy_purge(struct nf__embedded *e, uint16_t peer)
 		purge(e, p);
 }
 
-void nf__copy_fini(struct nf__embedded *e)
+void nf__copy_cache_fini(struct nf__embedded *e)
 {
 	struct nf__copy_peer *p = atomic_exchange(&e->peers, NULL);
 

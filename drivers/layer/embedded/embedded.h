@@ -107,7 +107,7 @@ int nf__embedded_copy(struct nf_layer *l, struct nf_grant_copy *ops, uint32_t co
 /* Forgets the pages grant copy keeps mapped of a peer; caller holds the lock and runs no copy. */
 void nf__copy_purge(struct nf__embedded *e, uint16_t peer);
 /* The same for all peers, and frees the peers: no copy may run any more. */
-void nf__copy_fini(struct nf__embedded *e);
+void nf__copy_cache_fini(struct nf__embedded *e);
 int nf__embedded_alloc_chan(struct nf_layer *l, uint16_t peer, uint16_t device, uint16_t queue,
 			    uint8_t purpose, struct nf_chan *out);
 int nf__embedded_bind_chan(struct nf_layer *l, uint16_t peer, uint32_t port, struct nf_chan *out);

@@ -51,7 +51,7 @@ static void close_layer(struct nf_layer *l)
 	struct nf__embedded *e = nf__embedded_of(l);
 
 	pthread_mutex_lock(&e->lock);
-	nf__copy_fini(e);
+	nf__copy_cache_fini(e);
 	pthread_mutex_unlock(&e->lock);
 	for (struct nf__arena_map *m = e->maps, *next; m; m = next) {
 		next = m->next;
