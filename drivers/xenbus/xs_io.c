@@ -52,6 +52,8 @@ static ssize_t read_some(struct nf_store *s, void *to, size_t bytes)
 	}
 }
 
+/* 0, or -ECONNRESET: no more can be written. What the server wrote before it went is still to be
+ * read, so that is not sticky yet. */
 static int write_some(struct nf_store *s, struct request *r)
 {
 	while (r->sent < r->total) {
@@ -64,7 +66,7 @@ static int write_some(struct nf_store *s, struct request *r)
 		else if (n < 0 && errno == EAGAIN)
 			return 0;
 		else if (n == 0 || errno != EINTR)
-			return fail(s, -ECONNRESET);
+			return -ECONNRESET;
 	}
 	return 0;
 }
@@ -182,10 +184,8 @@ static int exchange(struct nf_store *s, struct request *r)
 	int lost = 0;
 
 	for (;;) {
-		int rc = write_some(s, r);
-		if (rc < 0)
-			return rc;
-		rc = receive_message(s);
+		int written = write_some(s, r);
+		int rc = receive_message(s);
 		if (rc == 1) {
 			rc = classify(s, r);
 			if (rc == 1)
@@ -197,7 +197,7 @@ static int exchange(struct nf_store *s, struct request *r)
 			continue;
 		}
 		if (rc == 0)
-			rc = wait_io(s, r, deadline);
+			rc = written < 0 ? fail(s, written) : wait_io(s, r, deadline);
 		if (rc < 0)
 			return rc;
 	}
