@@ -289,7 +289,7 @@ static void test_threads(void)
 
 int main(void)
 {
-	int before = fakehv_open_fds();
+	int before = fakehv_open_fds(NULL);
 
 	test_steady();
 	test_order();
@@ -298,6 +298,6 @@ int main(void)
 	test_credit();
 	test_stale();
 	test_threads();
-	is(fakehv_open_fds(), before, "no descriptor is left");
+	is(fakehv_open_fds(NULL), before, "no descriptor is left");
 	return done();
 }

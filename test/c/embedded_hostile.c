@@ -142,7 +142,7 @@ static const struct fault {
 
 static void test_fault(const struct verb *v, const struct fault *f)
 {
-	int before = fakehv_open_fds(), rc;
+	int before = fakehv_open_fds(NULL), rc;
 
 	if ((f->fd_only && !v->has_fd) || (f->memory_only && !v->memory))
 		return;
@@ -159,7 +159,7 @@ static void test_fault(const struct verb *v, const struct fault *f)
 	is(v->run(l), f->sticky ? f->want : 0, "%s: after it", v->name);
 	l->ops->close(l);
 	fakehv_stop(&hv);
-	is(fakehv_open_fds(), before, "%s: nothing kept", v->name);
+	is(fakehv_open_fds(NULL), before, "%s: nothing kept", v->name);
 }
 
 /* The contents of the answers whose form is right. */
@@ -195,7 +195,7 @@ static const struct word {
 
 static void test_word(const struct word *w)
 {
-	int before = fakehv_open_fds(), rc;
+	int before = fakehv_open_fds(NULL), rc;
 
 	if (!fakehv_start(&hv)) {
 		ok(false, "start");
@@ -211,7 +211,7 @@ static void test_word(const struct word *w)
 	is(w->run(l), -EPROTO, "sticky");
 	l->ops->close(l);
 	fakehv_stop(&hv);
-	is(fakehv_open_fds(), before, "nothing kept");
+	is(fakehv_open_fds(NULL), before, "nothing kept");
 }
 
 static void test_hello(void)
@@ -235,7 +235,7 @@ static void test_hello(void)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int before = fakehv_open_fds(), rc;
+		int before = fakehv_open_fds(NULL), rc;
 
 		if (!fakehv_start(&hv))
 			continue;
@@ -245,13 +245,13 @@ static void test_hello(void)
 		ok(!l, "hello, %s: no layer", cases[i].name);
 		is(rc, cases[i].want, "its error");
 		fakehv_stop(&hv);
-		is(fakehv_open_fds(), before, "nothing kept");
+		is(fakehv_open_fds(NULL), before, "nothing kept");
 	}
 }
 
 static void test_not_a_socket(void)
 {
-	int before = fakehv_open_fds(), pair[2], pipes[2];
+	int before = fakehv_open_fds(NULL), pair[2], pipes[2];
 	struct nf_layer *l = NULL;
 
 	is(nf_layer_open_embedded(-1, &l), -EINVAL, "no descriptor");
@@ -263,7 +263,7 @@ static void test_not_a_socket(void)
 		is(nf_layer_open_embedded(pair[0], &l), -EINVAL, "a stream socket");
 		close(pair[1]);
 	}
-	is(fakehv_open_fds(), before, "ownership passed all the same");
+	is(fakehv_open_fds(NULL), before, "ownership passed all the same");
 }
 
 /* When the hypervisor dies, what runs goes on: mappings, channels, copies of pages known. */
@@ -273,7 +273,7 @@ static void test_death(void)
 	void *addr;
 	struct nf_mapping m;
 	struct nf_chan c;
-	int rc, before = fakehv_open_fds();
+	int rc, before = fakehv_open_fds(NULL);
 
 	if (!fakehv_start(&hv))
 		return;
@@ -297,7 +297,7 @@ static void test_death(void)
 	l->ops->chan_close(&c);
 	l->ops->close(l);
 	fakehv_stop(&hv);
-	is(fakehv_open_fds(), before, "nothing kept");
+	is(fakehv_open_fds(NULL), before, "nothing kept");
 }
 
 int main(void)

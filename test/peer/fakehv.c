@@ -305,13 +305,10 @@ void fakehv_revoke(struct fakehv *h, uint32_t arena)
 			h->peer_grefs[g].valid = false;
 			fakehv_entry(h, g, NF_GTF_invalid, 0, 0);
 		}
-	size_t bytes = (size_t)h->arenas[arena].pages * NF_PAGE_BYTES;
-	/* F_SEAL_FUTURE_WRITE forbids punching; the mapping made before it may still write */
-	if (h->arenas[arena].readonly)
-		memset(h->arenas[arena].base, 0, bytes);
-	else
+	/* F_SEAL_FUTURE_WRITE forbids punching: a read-only arena keeps its bytes */
+	if (!h->arenas[arena].readonly)
 		fallocate(h->arenas[arena].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			  (off_t)bytes);
+			  (off_t)h->arenas[arena].pages * NF_PAGE_BYTES);
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -331,15 +328,18 @@ uint32_t fakehv_messages(struct fakehv *h, uint16_t type)
 	return atomic_load(&h->messages[type]);
 }
 
-int fakehv_open_fds(void)
+int fakehv_open_fds(struct fakehv *h)
 {
-	DIR *d = opendir("/proc/self/fd");
 	int count = 0;
 
-	if (!d)
-		return -1;
-	while (readdir(d))
+	if (h)
+		pthread_mutex_lock(&h->lock);
+	DIR *d = opendir("/proc/self/fd");
+	while (d && readdir(d))
 		count++;
-	closedir(d);
+	if (d)
+		closedir(d);
+	if (h)
+		pthread_mutex_unlock(&h->lock);
 	return count - 3; /* ., .. and the directory itself */
 }

@@ -113,7 +113,8 @@ int fakehv_mapped(struct fakehv *h);
 /* Messages of that type so far. */
 uint32_t fakehv_messages(struct fakehv *h, uint16_t type);
 
-/* Open descriptors of this process. */
-int fakehv_open_fds(void);
+/* Open descriptors of this process, when the thread of h (NULL: none runs) holds none for a moment.
+ */
+int fakehv_open_fds(struct fakehv *h);
 
 #endif

@@ -154,6 +154,8 @@ static bool serve_one(struct fakehv *h, const uint8_t *q, size_t bytes, int fd,
 	bool hit = h->fault != FAKEHV_NONE && h->fault_type == head->type;
 	if (hit && h->fault == FAKEHV_DIE_BEFORE) {
 		pthread_mutex_unlock(&h->lock);
+		if (fd >= 0)
+			close(fd);
 		return false;
 	}
 	fakehv_answer(h, q, bytes, fd, a);
@@ -168,6 +170,8 @@ static bool serve_one(struct fakehv *h, const uint8_t *q, size_t bytes, int fd,
 		go_on = !(hit && h->fault == FAKEHV_DIE_AFTER);
 	}
 	drop_fds(a);
+	if (fd >= 0)
+		close(fd);
 	if (hit)
 		h->fault = FAKEHV_NONE;
 	pthread_mutex_unlock(&h->lock);
@@ -198,10 +202,7 @@ void *fakehv_serve(void *arg)
 		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 		if (c && c->cmsg_type == SCM_RIGHTS)
 			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-		bool go_on = serve_one(h, q, (size_t)n, fd, a);
-		if (fd >= 0)
-			close(fd);
-		if (!go_on)
+		if (!serve_one(h, q, (size_t)n, fd, a))
 			break;
 	}
 	shutdown(h->fd, SHUT_RDWR);
