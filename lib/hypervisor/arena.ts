@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+import { native } from '../native.cjs';
+import type { Domain } from './domain.js';
+import type { Key } from './protocol.js';
+import { PAGE_BYTES } from './protocol.js';
+import { Refusal } from './refusal.js';
+
+/** Where an arena's pages come from when not fresh. */
+export interface Backing {
+  fd: number;
+  fdOffset: number;
+}
+
+let nextId = 1n;
+
+/**
+ * Pages one domain granted another: a memfd of their own, never used for anything else before or
+ * after. `grefs[i]` names page i. A read-only one is sealed before the grantee first gets it.
+ */
+export class Arena {
+  readonly id = nextId++;
+  readonly granter: Domain;
+  /** This incarnation of the domid, not a later one. */
+  readonly grantee: Domain;
+  readonly key: Key;
+  readonly pages: number;
+  readonly grefs: Uint32Array;
+  readonly fd: number;
+  readonly fdOffset: number;
+  readonly donated: boolean;
+  /** Grants in it that are mapped now, each as often as it is mapped. */
+  mapped = 0;
+  /** Taken back by the granter; in quarantine while mapped. */
+  ended = false;
+  #readonlySealed = false;
+
+  /** Takes the grant numbers and writes the entries. `backing.fd` becomes the arena's. */
+  constructor(granter: Domain, grantee: Domain, key: Key, grefs: Uint32Array, backing?: Backing) {
+    this.granter = granter;
+    this.grantee = grantee;
+    this.key = key;
+    this.pages = grefs.length;
+    this.grefs = grefs;
+    this.donated = backing !== undefined;
+    this.fd = backing?.fd ?? freshPages(granter, grantee, key, grefs.length);
+    this.fdOffset = backing?.fdOffset ?? 0;
+    grefs.forEach((gref, page) => {
+      granter.grants.set(gref, { arena: this, page });
+      granter.table.grant(gref, grantee.domid, granter.nextFrame++, key.readonly);
+    });
+    granter.arenas.add(this);
+    granter.pages += this.pages;
+  }
+
+  /** The descriptor for the grantee. EACCES when read-only can't be enforced. */
+  grantedFd(): number {
+    if (this.key.readonly && !this.#readonlySealed) this.#sealReadonly();
+    return this.fd;
+  }
+
+  /**
+   * Ends every grant. The pages are freed at once; while the grantee still maps some, the numbers
+   * stay reserved and the pages are charged to it. True: nothing was mapped.
+   */
+  end(): boolean {
+    if (this.ended) return this.mapped === 0;
+    this.ended = true;
+    for (const gref of this.grefs) this.granter.table.end(gref);
+    this.granter.arenas.delete(this);
+    this.granter.pages -= this.pages;
+    this.#punch();
+    if (this.mapped === 0) {
+      this.#release();
+      return true;
+    }
+    this.grantee.quarantine.add(this);
+    this.grantee.quarantinedPages += this.pages;
+    return false;
+  }
+
+  /** The grantee let go of so many mapped grants. */
+  unmapped(count: number): void {
+    this.mapped -= count;
+    if (this.mapped > 0 || !this.ended || !this.grantee.quarantine.delete(this)) return;
+    this.grantee.quarantinedPages -= this.pages;
+    this.#release();
+  }
+
+  #release(): void {
+    for (const gref of this.grefs) this.granter.grants.delete(gref);
+    this.granter.table.release(this.grefs);
+    native.close(this.fd);
+  }
+
+  #sealReadonly(): void {
+    const wanted = native.F_SEAL_FUTURE_WRITE | native.F_SEAL_SEAL;
+    if ((native.memfdSeals(this.fd) & native.F_SEAL_FUTURE_WRITE) === 0) {
+      try {
+        native.memfdSeal(this.fd, wanted);
+      } catch (error) {
+        const text = `arena ${this.id} can't be sealed: ${(error as Error).message}`;
+        throw new Refusal('EACCES', text);
+      }
+    }
+    this.#readonlySealed = true;
+  }
+
+  #punch(): void {
+    if (this.donated) return; // the pages are the outer layer's, which ends them itself
+    if ((native.memfdSeals(this.fd) & native.F_SEAL_FUTURE_WRITE) !== 0) {
+      return; // the kernel refuses; they go with the grantee's last mapping
+    }
+    native.memfdPunch(this.fd, 0, this.pages * PAGE_BYTES);
+  }
+}
+
+function freshPages(granter: Domain, grantee: Domain, key: Key, pages: number): number {
+  const name = `nf-${granter.domid}-${grantee.domid}-${key.device}.${key.queue}.${key.purpose}`;
+  const fd = native.memfdCreate(name, pages);
+  // a writable arena has all its seals; a read-only one gets the last when it is handed out
+  if (!key.readonly) native.memfdSeal(fd, native.F_SEAL_SEAL);
+  return fd;
+}

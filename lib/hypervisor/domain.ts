@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+import { native } from '../native.cjs';
+import type { DomainInfo } from './adminmsg.js';
+import type { Arena } from './arena.js';
+import type { Connection } from './connection.js';
+import { PAGE_BYTES } from './protocol.js';
+import { charge, QUOTA, Throttle } from './quota.js';
+import { GrantTable } from './table.js';
+
+export const COUNTERS_BYTES = 256 * 1024;
+export const CONTROL_BYTES = PAGE_BYTES;
+const CONTROL_MAGIC = 0x4e464354;
+
+/** A port of a domain's event channels. */
+export interface Port {
+  port: number;
+  peer: Domain;
+  owner: Connection;
+  /** The end the peer gets when it binds; -1 once it has, or when an outer layer's was donated. */
+  heldFd: number;
+}
+
+/** What one domain has: its tables, grants, ports and connections. */
+export class Domain {
+  readonly domid: number;
+  readonly name: string;
+  readonly privileged: boolean;
+  readonly table: GrantTable;
+  readonly countersFd: number;
+  readonly controlFd: number;
+  /** For the domain itself. */
+  readonly controlReadonlyFd: number;
+  state: DomainInfo['state'] = 'created';
+
+  readonly connections = new Set<Connection>();
+  readonly arenas = new Set<Arena>();
+  /** Every grant number in use, also of ended arenas that are still mapped. */
+  readonly grants = new Map<number, { arena: Arena; page: number }>();
+  readonly ports = new Map<number, Port>();
+  /** Arenas others took back which this domain still maps. */
+  readonly quarantine = new Set<Arena>();
+  quarantinedPages = 0;
+  pages = 0;
+  /** Grants of others mapped here. */
+  mappings = 0;
+  nextFrame = 1;
+  readonly throttle = new Throttle();
+  readonly #closeMemory: (() => void)[] = [];
+
+  constructor(domid: number, name: string, privileged: boolean, topDown: boolean) {
+    this.domid = domid;
+    this.name = name;
+    this.privileged = privileged;
+    this.table = new GrantTable(`nf-grants-${domid}`, topDown);
+    this.#closeMemory.push(() => this.table.close());
+    try {
+      this.countersFd = this.#memory(`nf-counters-${domid}`, COUNTERS_BYTES);
+      this.controlFd = this.#memory(`nf-control-${domid}`, CONTROL_BYTES);
+      new Uint32Array(native.mapShared(this.controlFd, 0, CONTROL_BYTES, true))[0] = CONTROL_MAGIC;
+      this.controlReadonlyFd = readonlyFd(this.controlFd);
+      this.#closeMemory.push(() => native.close(this.controlReadonlyFd));
+    } catch (error) {
+      this.closeMemory();
+      throw error;
+    }
+  }
+
+  get alive(): boolean {
+    return this.state !== 'dead';
+  }
+
+  /** Throws EDQUOT when it could not take so many pages more, granted or in quarantine. */
+  chargePages(more: number): void {
+    charge('pages', this.pages + this.quarantinedPages, more);
+    charge('arenas', this.arenas.size + this.quarantine.size);
+  }
+
+  /** The lowest free port, from 1 on. */
+  freePort(): number {
+    charge('ports', this.ports.size);
+    for (let port = 1; port <= QUOTA.ports; port++) if (!this.ports.has(port)) return port;
+    throw new Error('unreachable: the quota leaves a port');
+  }
+
+  closeMemory(): void {
+    for (const close of this.#closeMemory.splice(0)) close();
+  }
+
+  info(): DomainInfo {
+    return {
+      domid: this.domid,
+      name: this.name,
+      privileged: this.privileged,
+      state: this.state,
+      connections: this.connections.size,
+      arenas: this.arenas.size,
+      pages: this.pages,
+      quarantinedPages: this.quarantinedPages,
+      ports: this.ports.size,
+      mappings: this.mappings,
+    };
+  }
+
+  #memory(name: string, bytes: number): number {
+    const fd = native.memfdCreate(name, bytes / PAGE_BYTES);
+    this.#closeMemory.push(() => native.close(fd));
+    native.memfdSeal(fd, native.F_SEAL_SEAL);
+    return fd;
+  }
+}
+
+/**
+ * A descriptor that can't write through itself. The control page needs no more than that: it says
+ * what this one domain should do, and nobody but that domain reads it.
+ */
+export function readonlyFd(fd: number): number {
+  try {
+    return native.reopenReadonly(fd);
+  } catch {
+    return native.dup(fd); // no /proc in this namespace
+  }
+}

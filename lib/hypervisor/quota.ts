@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+import { Refusal } from './refusal.js';
+
+/** What one domain may hold. Pages taken back from it that it still maps count as its own. */
+export const QUOTA = {
+  arenas: 1024,
+  /** 256 MiB */
+  pages: 65536,
+  grefs: 16384,
+  /** Grants of others it maps; each counts as often as it is mapped. */
+  mappings: 65536,
+  ports: 1024,
+  connections: 16,
+  storeConnections: 16,
+  donations: 256,
+  /** Sustained requests per second, and how many may come at once. */
+  messagesPerSecond: 20000,
+  messagesBurst: 40000,
+} as const;
+
+/** Throws EDQUOT when `used + more` exceeds the quota. */
+export function charge(what: keyof typeof QUOTA, used: number, more = 1): void {
+  if (used + more <= QUOTA[what]) return;
+  throw new Refusal('EDQUOT', `${what}: ${used} of ${QUOTA[what]} in use, ${more} more wanted`);
+}
+
+/** A token bucket: how long a domain that talks too much must wait. */
+export class Throttle {
+  #tokens: number = QUOTA.messagesBurst;
+  #at = performance.now();
+
+  /** Takes one token; > 0: milliseconds to stop listening for. */
+  take(): number {
+    const now = performance.now();
+    const gained = ((now - this.#at) / 1000) * QUOTA.messagesPerSecond;
+    this.#tokens = Math.min(QUOTA.messagesBurst, this.#tokens + gained);
+    this.#at = now;
+    this.#tokens -= 1;
+    return this.#tokens >= 0 ? 0 : 50;
+  }
+}

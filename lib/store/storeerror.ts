@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+import type { XsErrorName } from './wire.js';
+
+/** A request the store refuses; the client gets the name. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly code: XsErrorName;
+
+  constructor(code: XsErrorName) {
+    super(code);
+    this.code = code;
+  }
+}
