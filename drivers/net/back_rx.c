@@ -4,9 +4,10 @@
  * slot order (kept twice, so that any run of slots is contiguous); the port fills those, responses go
  * to the slots of their requests.
  *
- * A GSO extra takes the slot behind the first one of its packet. Whether a frame has one is known
- * only after the port filled it, so where the port may give GSO frames it is lent the first slot's
- * page and those from the third on.
+ * A GSO extra takes the slot behind the first one of its packet, so its page holds no data. Whether
+ * a frame has one is known only after the port filled it: where the port may give GSO frames it gets
+ * pages for one frame at a time, with or without that gap as the frame before had it, and data in the
+ * wrong pages is moved. Traffic is rarely mixed: GSO flows have the gap, jumbo frames don't.
  */
 #include "net_internal.h"
 
@@ -85,42 +86,52 @@ static uint32_t frames_put(struct nf_back_queue *q, const struct nf_buf *bufs, u
 	return idx - q->rings->rx.req_cons;
 }
 
-/* A frame whose pages skip the second slot. With GSO that is the extra's; without, the data moves
- * down by one page (jumbo frames beside a GSO-capable port: rare). Returns slots used. */
-static uint32_t gapped_put(struct nf_back_queue *q, uint32_t idx, struct nf_buf *bufs,
-			   const struct nf_frame *f)
+/* Moves a frame's fragments from 1 on to the layout with the gap or to that without, page by page:
+ * upwards from the last, downwards from the first. */
+static void layout_move(struct nf_back_queue *q, uint32_t idx, struct nf_buf *bufs, uint32_t count,
+			bool has_gap)
+{
+	for (uint32_t i = 1; i < count; i++) {
+		uint32_t k = has_gap ? count - i : i;
+		struct nf_buf *to = &q->rx_bufs[(idx + k + has_gap) & NF_NET_MASK];
+		memcpy(to->data, bufs[k].data, bufs[k].bytes);
+		bufs[k].data = to->data;
+	}
+}
+
+/* A frame that may have an extra. Returns slots used. */
+static uint32_t gso_put(struct nf_back_queue *q, uint32_t idx, struct nf_buf *bufs,
+			const struct nf_frame *f)
 {
 	uint32_t flags = rsp_flags(f->flags);
 	uint32_t first = idx;
+	bool has_gap = f->gso_bytes != 0;
+	if (f->count > 1 && has_gap != q->rx_gap) {
+		layout_move(q, idx, bufs, f->count, has_gap);
+		q->rx_gap = has_gap; /* the next is likely of the same kind */
+	}
 	if (f->count > 1)
 		flags |= NF_NETRXF_more_data;
-	if (f->gso_bytes)
+	if (has_gap)
 		flags |= NF_NETRXF_extra_info;
 	data_put(q, idx++, &bufs[0], flags);
-	if (f->gso_bytes) {
+	if (has_gap) {
 		uint64_t *shared = nf_ring_back_slot(&q->rings->rx, idx++);
 		nf_store64(shared, NF_NETIF_EXTRA_TYPE_GSO | (uint64_t)f->gso_bytes << 16 |
 					   (uint64_t)f->gso_type << 32);
 	}
-	for (uint32_t k = 1; k < f->count; k++, idx++) {
-		if (!f->gso_bytes) {
-			struct nf_buf *to = &q->rx_bufs[idx & NF_NET_MASK];
-			memcpy(to->data, bufs[k].data, bufs[k].bytes);
-			to->bytes = bufs[k].bytes;
-			bufs[k] = *to;
-		}
-		data_put(q, idx, &bufs[k], k + 1u < f->count ? NF_NETRXF_more_data : 0);
-	}
+	for (uint32_t k = 1; k < f->count; k++)
+		data_put(q, idx++, &bufs[k], k + 1u < f->count ? NF_NETRXF_more_data : 0);
 	return idx - first;
 }
 
-/* One frame a call of the port, pages lent as described above. */
-static int gapped_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
+/* One frame a call of the port, pages lent in the layout the last frame had. */
+static int gso_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 {
 	struct nf_ring_back *rx = &q->rings->rx;
 	uint32_t need = nf__back_rx_need(q);
 	int frames = 0;
-	for (; frames < (int)NF_NET_BATCH; frames++) {
+	for (uint32_t tries = 0; tries < NF_NET_BATCH; tries++) {
 		uint32_t idx = rx->req_cons + *slots;
 		struct nf_buf bufs[NF_NETIF_SLOTS_MIN + 1];
 		if (q->rx_seen - idx < need) {
@@ -129,8 +140,8 @@ static int gapped_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 		}
 		const struct nf_buf *from = &q->rx_bufs[idx & NF_NET_MASK];
 		bufs[0] = from[0];
-		for (uint32_t i = 2; i < need; i++)
-			bufs[i - 1] = from[i];
+		for (uint32_t i = 1; i + 1 < need; i++)
+			bufs[i] = from[i + q->rx_gap];
 		struct nf_frame *f = &q->rx_frames[0];
 		int got = q->port->ops->get(q->port, bufs, need - 1, f, 1);
 		if (got < 0)
@@ -141,8 +152,9 @@ static int gapped_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 			NF_COUNT(q->counters, rx_dropped_malformed, 1);
 			continue;
 		}
-		*slots += gapped_put(q, idx, bufs, f);
+		*slots += gso_put(q, idx, bufs, f);
 		*bytes += f->bytes;
+		frames++;
 	}
 	return frames;
 }
@@ -162,7 +174,7 @@ static int plain_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 	return got;
 }
 
-static bool rx_is_gapped(const struct nf_back_queue *q)
+static bool rx_has_gso(const struct nf_back_queue *q)
 {
 	return (q->features.gso4 || q->features.gso6) && q->rx_bytes_max > NF_NET_SMALL_BYTES &&
 	       (q->port->features & (NF_PORT_GSO4 | NF_PORT_GSO6));
@@ -170,7 +182,7 @@ static bool rx_is_gapped(const struct nf_back_queue *q)
 
 uint32_t nf__back_rx_need(const struct nf_back_queue *q)
 {
-	return nf__net_need(q->rx_bytes_max) + (rx_is_gapped(q) ? 1 : 0);
+	return nf__net_need(q->rx_bytes_max) + (rx_has_gso(q) ? 1 : 0);
 }
 
 /* A slot whose copy failed carries an error in place of its bytes: the front drops the packet. */
@@ -224,7 +236,7 @@ int nf__back_rx_run(struct nf_back_queue *q)
 	uint64_t bytes = 0;
 	q->op_count = 0;
 	q->rx_blocked = false;
-	int got = rx_is_gapped(q) ? gapped_get(q, &slots, &bytes) : plain_get(q, &slots, &bytes);
+	int got = rx_has_gso(q) ? gso_get(q, &slots, &bytes) : plain_get(q, &slots, &bytes);
 	if (nf__unlikely(got < 0))
 		return got;
 	if (slots == 0)

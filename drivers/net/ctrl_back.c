@@ -149,7 +149,7 @@ int nf__ctrl_back_step(struct nf_netback *b)
 	tokens_fill(c);
 	int pending = nf_ring_back_arm(&c->ring, 1);
 	if (pending < 0) {
-		nf__net_fault(&c->fault, "control req_prod",
+		nf__net_fault(&c->fault, "ctrl req_prod",
 			      nf_load_relaxed(&c->ring.shared_hdr->req_prod), c->ring.req_cons,
 			      (int64_t)c->ring.rsp_prod + c->ring.count);
 		return nf__end_fault(&b->e, 0, &c->fault);

@@ -101,7 +101,7 @@ static int answer_take(struct nf_netfront *f, struct nf_netif_ctrl_response *rsp
 	struct nf_ctrl_front *c = &f->ctrl;
 	int pending = nf_ring_front_arm(&c->ring, 1);
 	if (pending < 0) {
-		nf__net_fault(&c->fault, "control rsp_prod",
+		nf__net_fault(&c->fault, "ctrl rsp_prod",
 			      nf_load_relaxed(&c->ring.shared_hdr->rsp_prod), c->ring.rsp_cons,
 			      c->ring.req_prod);
 		return nf__end_fault(&f->e, 0, &c->fault);
@@ -112,7 +112,7 @@ static int answer_take(struct nf_netfront *f, struct nf_netif_ctrl_response *rsp
 	c->ring.rsp_cons++;
 	if (rsp->id == c->id)
 		return 1;
-	nf__net_fault(&c->fault, "control response id", rsp->id, c->id, c->id);
+	nf__net_fault(&c->fault, "ctrl response id", rsp->id, c->id, c->id);
 	return nf__end_fault(&f->e, 0, &c->fault);
 }
 
@@ -135,8 +135,10 @@ int nf__ctrl_front_step(struct nf_netfront *f)
 {
 	struct nf_ctrl_front *c = &f->ctrl;
 	struct nf_netif_ctrl_response rsp;
-	if (c->stage == NF_CTRL_DONE)
-		return 1;
+	if (c->stage == NF_CTRL_DONE) { /* nothing was asked: any answer is a lie */
+		int rc = answer_take(f, &rsp);
+		return rc < 0 ? rc : 1;
+	}
 	int rc = c->stage == NF_CTRL_IDLE ? ask_next(f) : 0;
 	while (rc == 0 && c->stage != NF_CTRL_DONE) {
 		rc = answer_take(f, &rsp);

@@ -113,6 +113,21 @@ static int front_finish(struct nf_netfront *f)
 	return rc;
 }
 
+/* A relay may be inside the rings: nothing goes before it says so by shutdown. */
+static bool is_kept(const struct nf_netfront *f)
+{
+	return f->is_held && !f->e.is_shutdown && f->queues > 0;
+}
+
+/* The back is done with this connection. */
+static int front_ended(struct nf_netfront *f)
+{
+	if (!is_kept(f))
+		return front_finish(f);
+	f->e.phase = NF_NET_CLOSING;
+	return 0;
+}
+
 /* Starts to close: the back sees 5, lets go of our pages and answers with its 5. */
 static int front_closing(struct nf_netfront *f)
 {
@@ -185,17 +200,18 @@ static int connected_step(struct nf_netfront *f)
 {
 	enum nf_xenbus_state other = f->e.dev.other_state;
 	if (is_closing(other))
-		return front_finish(f);
+		return front_ended(f);
 	if (f->e.phase == NF_NET_PREPARED) {
 		if (other != NF_XENBUS_INITWAIT)
-			return front_finish(f);
+			return front_ended(f);
 		return f->is_held && !f->is_released ? 0 : front_publish(f);
 	}
 	if (f->e.phase == NF_NET_PUBLISHED)
 		return other == NF_XENBUS_CONNECTED ? front_connect(f) : 0;
-	if (other == NF_XENBUS_CONNECTED)
-		return queues_check(f);
-	return front_closing(f); /* the back started over: so do we */
+	if (other != NF_XENBUS_CONNECTED)
+		return front_closing(f); /* the back started over: so do we */
+	int rc = f->ctrl.is_open ? nf__ctrl_front_step(f) : 0;
+	return rc < 0 ? rc : queues_check(f);
 }
 
 static int closing_step(struct nf_netfront *f)
@@ -205,6 +221,8 @@ static int closing_step(struct nf_netfront *f)
 	bool is_anew = other == NF_XENBUS_INITWAIT || other == NF_XENBUS_INITIALISING;
 	if (!is_closing(other) && (was_failed || !is_anew))
 		return 0; /* it may still use our pages, or has not seen that we failed */
+	if (is_kept(f))
+		return 0;
 	int rc = front_finish(f);
 	if (was_failed && other == NF_XENBUS_CLOSING)
 		f->e.phase = NF_NET_FAILED; /* until it is Closed */

@@ -57,7 +57,8 @@ static int tx_reap(struct nf_front_queue *q)
 	uint32_t end = idx + (uint32_t)pending;
 	for (; idx != end; idx++) {
 		const uint32_t *shared = nf_ring_front_slot(tx, idx);
-		nf__prefetch_own(shared + 48);
+		if (end - idx > 16)
+			nf__prefetch_own(shared + 48);
 		uint32_t word = nf_load_relaxed(shared);
 		uint32_t id = word & 0xffffu;
 		int16_t status = (int16_t)(word >> 16);
@@ -68,6 +69,7 @@ static int tx_reap(struct nf_front_queue *q)
 			if (nf__unlikely(q->tx_bytes_max > NF_NET_SMALL_BYTES))
 				q->tx_req[id].offset = 0;
 			buffer_give(q, id);
+			nf__prefetch_own(q->tx_stack[q->tx_sp].data);
 		} else if (status == NF_NETIF_RSP_NULL && q->tx_extras > 0) {
 			q->tx_extras--;
 		} else {

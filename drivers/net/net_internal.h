@@ -200,6 +200,7 @@ struct nf_back_queue {
 	uint16_t peer;
 	bool static_only;
 	bool rx_blocked;       /* the last get lacked posted buffers */
+	bool rx_gap;	       /* the last large frame had a GSO extra */
 	uint32_t rx_bytes_max; /* port->frame_bytes_max the rx buffers were made for */
 	uint32_t rx_seen;      /* requests before it are translated in rx_bufs, rx_slot */
 	uint8_t *tx_bounce;    /* NF_NET_PAGES private pages each, NULL until needed */
