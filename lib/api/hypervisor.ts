@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
-import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { HypervisorClient } from '../hypervisor/client.js';
 import type { DomainInfo, HypervisorStats } from '../hypervisor/client.js';
-import { eachLine } from '../stack/launch.js';
+import { Launched } from '../stack/launch.js';
+import type { Isolation } from '../stack/launch.js';
 import { hypervisorMain } from '../stack/paths.js';
-import { identify, isAlive, signal as kill, waitGone } from '../stack/processes.js';
-import type { ProcessId } from '../stack/processes.js';
 import { runtimeDirectory } from '../stack/registry.js';
 import { StoreClient } from '../store/client.js';
 import { within } from './check.js';
@@ -25,7 +23,12 @@ export interface HypervisorOptions {
   readonly log?: (line: string) => void;
 }
 
-const START_TIMEOUT_MS = 10_000;
+/** @internal Where the process of an inner hypervisor runs. */
+export interface InnerLayer extends Isolation {
+  /** A connection of the tenant's domain to the outer hypervisor; it lives as long as this one. */
+  readonly outerFd: number;
+}
+
 const STOP_TIMEOUT_MS = 3_000;
 
 /**
@@ -35,10 +38,8 @@ const STOP_TIMEOUT_MS = 3_000;
 export class Hypervisor implements AsyncDisposable {
   readonly client: HypervisorClient;
   readonly name: string;
-  /** pid on the host; `undefined` when attached to one that somebody else started. */
-  readonly pid: number | undefined;
   /** @internal The process this object started. */
-  readonly process: ProcessId | undefined;
+  readonly process: Launched | undefined;
   readonly #directory: string | undefined;
   readonly #domains = new Set<Domain>();
   #store: StoreClient | undefined;
@@ -48,48 +49,56 @@ export class Hypervisor implements AsyncDisposable {
   constructor(
     client: HypervisorClient,
     name: string,
-    started: { process?: ProcessId; directory?: string } = {},
+    started: { process?: Launched; directory?: string } = {},
   ) {
     this.client = client;
     this.name = name;
     this.process = started.process;
     this.#directory = started.directory;
-    this.pid = started.process?.pid;
+  }
+
+  /** pid on the host; `undefined` when attached to one that somebody else started. */
+  get pid(): number | undefined {
+    return this.process?.id.pid;
   }
 
   /**
-   * Starts a hypervisor process.
+   * Starts a hypervisor process. It ends with {@link close}, or with this process.
+   * @param inner internal: the process is an inner layer's
    * @throws NestfrontError `NF_ENOSYS` the addon was not built; `NF_ETIMEDOUT`; `NF_EABORTED`
    */
-  static async start(options: HypervisorOptions = {}): Promise<Hypervisor> {
+  static async start(options: HypervisorOptions = {}, inner?: InnerLayer): Promise<Hypervisor> {
     const name = options.name ?? 'H0';
     const [ours, theirs] = addon().seqpacketPair();
-    const own = options.directory === undefined;
     const directory =
       options.directory ?? mkdtempSync(join(runtimeDirectory(), `.${name}.${process.pid}.`));
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const child = spawn(process.execPath, hypervisorArgs(name, directory), {
-      stdio: ['ignore', 'ignore', 'pipe', theirs],
-      detached: true,
-    });
-    addon().close(theirs);
-    eachLine(child.stderr!, (line) => options.log?.(`${name}: ${line}`));
+    const own = options.directory === undefined ? { directory } : {};
     const client = new HypervisorClient(ours);
     try {
-      await helloOf(client, options.signal);
+      const launched = await Launched.start({
+        role: name,
+        program: process.execPath,
+        args: hypervisorArgs(name, directory, inner !== undefined),
+        fds: inner === undefined ? [theirs] : [theirs, inner.outerFd],
+        log: options.log,
+        signal: options.signal,
+        ...(inner ?? { isolated: false }),
+      });
+      const hypervisor = new Hypervisor(client, name, { process: launched, ...own });
+      await launched.ready({ signal: options.signal }).catch(async (error: unknown) => {
+        await launched.kill();
+        throw error;
+      });
+      await client.hello(options.signal === undefined ? {} : { signal: options.signal });
+      return hypervisor;
     } catch (error) {
-      child.kill('SIGKILL');
       await client.close();
-      if (own) rmSync(directory, { recursive: true, force: true });
+      if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
       throw error;
+    } finally {
+      addon().close(theirs);
     }
-    child.unref();
-    (child.stderr as unknown as { unref(): void }).unref();
-    const started = identify(child.pid!);
-    return new Hypervisor(client, name, {
-      ...(started === undefined ? {} : { process: started }),
-      ...(own ? { directory } : {}),
-    });
   }
 
   /**
@@ -153,29 +162,20 @@ export class Hypervisor implements AsyncDisposable {
   async #close(): Promise<void> {
     for (const domain of this.#domains) await domain.close();
     await this.#store?.close();
-    const id = this.process;
-    if (id !== undefined && isAlive(id)) {
+    if (this.process?.running === true) {
       await within(this.client.shutdown(), 'hypervisor.close', {
         timeoutMs: STOP_TIMEOUT_MS,
         what: 'no answer',
-      }).catch(() => kill(id, 'SIGKILL')); // gone or stuck: either way the end is the same
-      if (!(await waitGone([id], STOP_TIMEOUT_MS))) kill(id, 'SIGKILL');
+      }).catch(() => undefined); // gone or stuck: what follows ends it either way
+      await this.process.stop(STOP_TIMEOUT_MS);
     }
     await this.client.close();
     if (this.#directory !== undefined) rmSync(this.#directory, { recursive: true, force: true });
   }
 }
 
-/** Command line of a hypervisor process; its admin socket is descriptor 3. */
-export function hypervisorArgs(name: string, directory: string): string[] {
-  return [hypervisorMain(), '--name', name, '--dir', directory, '--admin-fd', '3'];
-}
-
-/** Waits for a fresh hypervisor's first answer. */
-export async function helloOf(client: HypervisorClient, signal?: AbortSignal): Promise<void> {
-  await within(client.hello(), 'hypervisor.start', {
-    signal,
-    timeoutMs: START_TIMEOUT_MS,
-    what: 'it did not answer',
-  });
+/** Command line of a hypervisor process: admin socket 3, an inner one's outer connection 4. */
+function hypervisorArgs(name: string, directory: string, inner: boolean): string[] {
+  const args = [hypervisorMain(), '--name', name, '--dir', directory, '--admin-fd', '3'];
+  return [...args, ...(inner ? ['--outer-fd', '4'] : []), '--listen'];
 }

@@ -2,9 +2,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Domain } from '../api/domain.js';
-import { Hypervisor, helloOf, hypervisorArgs } from '../api/hypervisor.js';
+import { Hypervisor } from '../api/hypervisor.js';
+import type { InnerLayer } from '../api/hypervisor.js';
 import { addon } from '../api/memory.js';
-import { HypervisorClient } from '../hypervisor/client.js';
 import { StackDomain } from './domain.js';
 import { Launched } from './launch.js';
 import type { Isolation, LaunchOptions } from './launch.js';
@@ -31,7 +31,6 @@ export class Builder {
   tenantOutside: Domain | undefined;
   /** The container L1's two processes live in; it outlives either. */
   #container: Launched | undefined;
-  #innerHypervisor: Launched | undefined;
 
   constructor(o: {
     config: CheckedStackConfig;
@@ -55,16 +54,14 @@ export class Builder {
 
   /** pid on the host of each hypervisor. */
   hypervisorPids(): Partial<Record<LayerName, number>> {
-    const outer = this.#hypervisors.get('H0')?.pid;
-    return {
-      ...(outer === undefined ? {} : { H0: outer }),
-      ...(this.#innerHypervisor === undefined ? {} : { H1: this.#innerHypervisor.id.pid }),
-    };
+    const pids: Partial<Record<LayerName, number>> = {};
+    for (const [name, { pid }] of this.#hypervisors) if (pid !== undefined) pids[name] = pid;
+    return pids;
   }
 
   /** H0, L0; then L1 as a container of H1 and the relay; then the guests, all ready. */
   async start(plan: StackPlan): Promise<void> {
-    await this.#startOuter();
+    await this.#startHypervisor('H0');
     for (const planned of plan.domains) {
       if (planned.role === 'relay') await this.#startTenant(planned);
       else await this.#startPlain(planned);
@@ -75,7 +72,6 @@ export class Builder {
   async stop(): Promise<void> {
     for (const role of ['front', 'relay', 'back'] as const) await this.#stopRole(role);
     await this.#hypervisors.get('H1')?.close();
-    await this.#innerHypervisor?.stop(GRACE_MS);
     await this.#container?.stop(GRACE_MS);
     await this.#hypervisors.get('H0')?.close();
     for (const launched of this.#launched) if (launched.running) await launched.kill();
@@ -87,15 +83,16 @@ export class Builder {
     await Promise.all(stopping.map((launched) => launched.stop(GRACE_MS)));
   }
 
-  async #startOuter(): Promise<void> {
-    const hypervisor = await Hypervisor.start({
-      name: 'H0',
-      directory: join(this.#claim.directory, 'H0'),
+  async #startHypervisor(name: LayerName, inner?: InnerLayer): Promise<void> {
+    const options = {
+      name,
+      directory: join(this.#claim.directory, name),
       ...(this.#signal === undefined ? {} : { signal: this.#signal }),
       ...(this.#log === undefined ? {} : { log: this.#log }),
-    });
-    this.#hypervisors.set('H0', hypervisor);
-    if (hypervisor.process !== undefined) this.#record('H0', hypervisor.process);
+    };
+    const hypervisor = await Hypervisor.start(options, inner);
+    this.#hypervisors.set(name, hypervisor);
+    this.#own(hypervisor.process!);
   }
 
   /** L0 and guests: one process in a container of its own. */
@@ -124,7 +121,10 @@ export class Builder {
       ...this.#ownContainer(planned),
       rw: [directory],
     });
-    await this.#startInner(directory);
+    const outerFd = await outer.connect();
+    await this.#startHypervisor('H1', { ...this.#inTenant(), outerFd }).finally(() =>
+      addon().close(outerFd),
+    );
     const inner = await this.hypervisor('H1').createDomain({
       name: 'L1',
       domid: 0,
@@ -133,20 +133,6 @@ export class Builder {
     const fds = [await inner.connect(), await outer.connect()];
     const driver = await this.#driver(planned, fds, this.#inTenant());
     await this.#adopt(planned, inner, driver, this.#container);
-  }
-
-  async #startInner(directory: string): Promise<void> {
-    const [ours, theirs] = addon().seqpacketPair();
-    const client = new HypervisorClient(ours);
-    this.#hypervisors.set('H1', new Hypervisor(client, 'H1'));
-    this.#innerHypervisor = await this.#launch({
-      role: 'H1',
-      program: process.execPath,
-      args: hypervisorArgs('H1', directory),
-      fds: [theirs],
-      ...this.#inTenant(),
-    });
-    await helloOf(client, this.#signal);
   }
 
   /** Starts nestfrontd with its layer's connections and waits until it watches the store. */
@@ -174,9 +160,7 @@ export class Builder {
   async #launch(options: LaunchOptions): Promise<Launched> {
     try {
       const launched = await Launched.start({ ...options, log: this.#log, signal: this.#signal });
-      this.#launched.push(launched);
-      this.#record(options.role, launched.id);
-      this.#record(`${options.role} launcher`, launched.launcher);
+      this.#own(launched);
       return launched;
     } finally {
       for (const fd of options.fds) addon().close(fd);
@@ -197,8 +181,10 @@ export class Builder {
     this.domains.push(new StackDomain({ name, layer, domid, ...shared }));
   }
 
-  #record(role: string, id: { pid: number; start: string }): void {
-    this.#processes.push({ role, pid: id.pid, start: id.start });
+  #own(launched: Launched): void {
+    const { role, id, launcher } = launched;
+    this.#launched.push(launched);
+    this.#processes.push({ role, ...id }, { role: `${role} launcher`, ...launcher });
     this.#claim.update({ processes: this.#processes });
   }
 

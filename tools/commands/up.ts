@@ -37,9 +37,7 @@ function report(stack: Stack): string[] {
 async function attend(stack: Stack, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const over = Promise.all(stack.domains.map((domain) => domain.exited));
-  const alive = setInterval(() => undefined, 1 << 30); // children are not held by the event loop
   await Promise.race([over, once(signal, 'abort')]);
-  clearInterval(alive);
 }
 
 async function foreground(file: string, options: Options, context: CommandContext): Promise<void> {
