@@ -77,6 +77,7 @@ void nf_poller_kick(struct nf_poller *p)
 	/* EAGAIN: the counter is full, so the poller has been told already */
 	if (write(p->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		return;
+	nf_full_barrier(); /* mail before the look at parked; the poller does it the other way */
 	if (p->cfg.control && nf_load_relaxed(&p->parked))
 		syscall(SYS_futex, &p->cfg.control->park, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }

@@ -47,7 +47,7 @@ static int parse_v4(const uint8_t *b, uint32_t count, uint32_t frame_bytes, stru
 	if (at + 20 > count || b[at] >> 4 != 4)
 		return -EINVAL;
 	uint32_t head = (uint32_t)(b[at] & 15) * 4, total = be16(b + at + 2);
-	if (head < 20 || total < head || at + total > frame_bytes)
+	if (head < 20 || at + head > count || total < head || at + total > frame_bytes)
 		return -EINVAL;
 	h->version = 4;
 	h->protocol = b[at + 9];

@@ -133,7 +133,7 @@ void nf__sink_check(struct nf_sink *s, const uint8_t *frame, uint32_t bytes)
 	}
 	memcpy(&h, frame, sizeof(h));
 	if (h.ethertype_be != NF_GEN_ETHERTYPE_BE || h.version != NF_GEN_VERSION ||
-	    h.bytes != bytes || h.flow == 0) {
+	    h.bytes != bytes || h.flow == 0 || h.kind - 1u > 1u) {
 		s->n.corrupted++;
 		return;
 	}
