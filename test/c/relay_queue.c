@@ -4,7 +4,7 @@
  * and without GSO, pushed whole or cut anywhere, answered in any order, through every mode, with
  * ring indices that cross 2^31 and 2^32. Every byte, id and slot is checked.
  */
-#include "relay_rig.h"
+#include "relay_loop.h"
 
 #define ROUNDS 3000u
 
@@ -18,22 +18,22 @@ static uint32_t rnd(uint32_t n)
 
 /* What both ends of the model know. */
 struct model {
-	struct rig *r;
+	struct loop *r;
 	bool copies;
 	uint32_t bad; /* broken expectations, the first ones named */
 	/* tx */
 	uint32_t tx_sent, tx_seen, tx_answered, tx_responses, tx_nulls, tx_extras;
-	uint16_t tx_free[RIG_SLOTS];
+	uint16_t tx_free[LOOP_SLOTS];
 	uint32_t tx_free_count;
-	uint8_t tx_busy[RIG_SLOTS];
-	uint16_t owed[RIG_SLOTS]; /* outer ids to answer */
+	uint8_t tx_busy[LOOP_SLOTS];
+	uint16_t owed[LOOP_SLOTS]; /* outer ids to answer */
 	uint32_t owed_count, owed_nulls;
 	/* rx */
 	uint32_t rx_sent, rx_seen, rx_max_posted;
-	uint16_t rx_free[RIG_SLOTS]; /* L2's pages not posted */
+	uint16_t rx_free[LOOP_SLOTS]; /* L2's pages not posted */
 	uint32_t rx_free_count;
-	uint16_t rx_page[RIG_SLOTS];		    /* by inner slot */
-	struct nf_netif_rx_request want[RIG_SLOTS]; /* L0: posted, in order */
+	uint16_t rx_page[LOOP_SLOTS];		     /* by inner slot */
+	struct nf_netif_rx_request want[LOOP_SLOTS]; /* L0: posted, in order */
 	uint32_t want_head, want_count;
 };
 
@@ -121,7 +121,7 @@ static void l2_send(struct model *m)
 		uint16_t flags = i + 1 < s.slots ? NF_NETTXF_more_data : 0;
 		if (i == 0 && s.gso)
 			flags |= NF_NETTXF_extra_info | NF_NETTXF_csum_blank;
-		l2_tx(m->r, (struct nf_netif_tx_request){.gref = rig_tx_gref(page),
+		l2_tx(m->r, (struct nf_netif_tx_request){.gref = loop_tx_gref(page),
 							 .offset = s.offset[i],
 							 .flags = flags,
 							 .id = l2_id(page),
@@ -150,7 +150,7 @@ static void l2_reap(struct model *m)
 			continue;
 		}
 		uint32_t page = (60000u - rsp.id) / 5u;
-		bool known = page < RIG_SLOTS && l2_id(page) == rsp.id && m->tx_busy[page];
+		bool known = page < LOOP_SLOTS && l2_id(page) == rsp.id && m->tx_busy[page];
 		expect(m, known, "L2 gets a tx response it has no request for", rsp.id);
 		if (!known)
 			continue;
@@ -162,9 +162,9 @@ static void l2_reap(struct model *m)
 
 static const uint8_t *l0_tx_page(struct model *m, uint32_t gref)
 {
-	uint32_t page = gref - RIG_OUTER_TX;
-	expect(m, page < RIG_SLOTS, "an outer tx gref that is not L2's", gref);
-	if (page >= RIG_SLOTS)
+	uint32_t page = gref - LOOP_OUTER_TX;
+	expect(m, page < LOOP_SLOTS, "an outer tx gref that is not L2's", gref);
+	if (page >= LOOP_SLOTS)
 		page = 0;
 	return m->copies ? m->r->l1_tx[page] : m->r->l2_tx[page];
 }
@@ -223,7 +223,7 @@ static void l2_post_some(struct model *m, uint32_t most)
 		uint32_t pick = rnd(m->rx_free_count);
 		uint16_t page = m->rx_free[pick];
 		m->rx_free[pick] = m->rx_free[--m->rx_free_count];
-		m->rx_page[ring->req_prod % RIG_SLOTS] = page;
+		m->rx_page[ring->req_prod % LOOP_SLOTS] = page;
 		l2_post(m->r, l2_id(page), page);
 	}
 }
@@ -232,7 +232,7 @@ static void l0_want(struct model *m)
 {
 	struct nf_netif_rx_request req;
 	while (l0_rx_take(m->r, &req)) {
-		m->want[(m->want_head + m->want_count++) % RIG_SLOTS] = req;
+		m->want[(m->want_head + m->want_count++) % LOOP_SLOTS] = req;
 		if (m->want_count > m->rx_max_posted)
 			m->rx_max_posted = m->want_count;
 	}
@@ -245,11 +245,11 @@ static void l0_send(struct model *m)
 		return;
 	uint32_t at = 0;
 	for (uint32_t i = 0; i < s.slots; i++) {
-		struct nf_netif_rx_request req = m->want[m->want_head++ % RIG_SLOTS];
-		uint32_t page = req.gref - RIG_OUTER_RX;
-		expect(m, page < RIG_SLOTS, "an outer rx gref that is not L2's", req.gref);
-		uint8_t *to = m->copies ? m->r->l1_rx[page % RIG_SLOTS]
-					: m->r->l2_rx[page % RIG_SLOTS];
+		struct nf_netif_rx_request req = m->want[m->want_head++ % LOOP_SLOTS];
+		uint32_t page = req.gref - LOOP_OUTER_RX;
+		expect(m, page < LOOP_SLOTS, "an outer rx gref that is not L2's", req.gref);
+		uint8_t *to = m->copies ? m->r->l1_rx[page % LOOP_SLOTS]
+					: m->r->l2_rx[page % LOOP_SLOTS];
 		fill(to + s.offset[i], m->rx_sent, at, s.part[i]);
 		at += s.part[i];
 		uint16_t flags = i + 1 < s.slots ? NF_NETRXF_more_data : 0;
@@ -276,7 +276,7 @@ static struct nf_netif_rx_response l2_take(struct model *m, uint16_t *page)
 {
 	struct nf_ring_front *ring = &m->r->l2_rx_ring;
 	struct nf_netif_rx_response rsp;
-	*page = m->rx_page[ring->rsp_cons % RIG_SLOTS];
+	*page = m->rx_page[ring->rsp_cons % LOOP_SLOTS];
 	m->rx_free[m->rx_free_count++] = *page;
 	memcpy(&rsp, nf_ring_front_slot(ring, ring->rsp_cons++), sizeof(rsp));
 	return rsp;
@@ -336,18 +336,18 @@ static void run(enum nf_relay_mode mode, bool mapped, uint32_t first, const char
 {
 	static struct model m;
 	memset(&m, 0, sizeof(m));
-	m.r = rig_new(mode, mapped, first);
+	m.r = loop_new(mode, mapped, first);
 	m.copies = mode == NF_RELAY_COPY;
-	for (uint32_t i = 0; i < RIG_SLOTS; i++)
+	for (uint32_t i = 0; i < LOOP_SLOTS; i++)
 		m.tx_free[m.tx_free_count++] = m.rx_free[m.rx_free_count++] = (uint16_t)i;
 	for (uint32_t i = 0; i < ROUNDS && m.bad == 0; i++)
 		round_of(&m);
 	for (uint32_t i = 0; i < 20 && m.bad == 0; i++) { /* drain */
-		l2_post_some(&m, RIG_SLOTS);
+		l2_post_some(&m, LOOP_SLOTS);
 		l2_push(m.r);
 		nf__queue_run(&m.r->q);
 		l0_receive(&m);
-		l0_complete(&m, RIG_SLOTS);
+		l0_complete(&m, LOOP_SLOTS);
 		l0_push(m.r);
 		l2_reap(&m);
 		l2_receive(&m);
@@ -356,12 +356,12 @@ static void run(enum nf_relay_mode mode, bool mapped, uint32_t first, const char
 	   m.rx_seen);
 	ok(m.tx_seen == m.tx_sent && m.tx_seen > ROUNDS / 10, "nothing is left behind outbound");
 	ok(m.rx_seen == m.rx_sent && m.rx_seen > ROUNDS / 10, "nothing is left behind inbound");
-	is(m.tx_free_count, RIG_SLOTS, "each of L2's tx requests has one answer");
+	is(m.tx_free_count, LOOP_SLOTS, "each of L2's tx requests has one answer");
 	is(m.tx_nulls, m.tx_extras, "each tx extra has its null answer");
 	is(m.r->counters.words[NF_COUNTER_tx_packets], m.tx_sent, "tx_packets counts them");
 	is(m.r->counters.words[NF_COUNTER_rx_packets], m.rx_sent, "rx_packets counts them");
-	is(m.rx_max_posted <= RIG_SLOTS, 1, "never more posted than the ring holds");
-	rig_free(m.r);
+	is(m.rx_max_posted <= LOOP_SLOTS, 1, "never more posted than the ring holds");
+	loop_free(m.r);
 }
 
 int main(void)
