@@ -141,20 +141,27 @@ static void tokens_fill(struct nf_ctrl_back *c)
 	c->tokens = c->tokens + more > RATE_BURST ? RATE_BURST : c->tokens + (uint32_t)more;
 }
 
+/* The requests waiting, after asking for an event for the next one; -EPROTO. */
+static int requests_waiting(struct nf_netback *b)
+{
+	struct nf_ctrl_back *c = &b->ctrl;
+	int pending = nf_ring_back_arm(&c->ring, 1);
+	if (pending >= 0)
+		return pending;
+	nf__net_fault(&c->fault, "ctrl req_prod", nf_load_relaxed(&c->ring.shared_hdr->req_prod),
+		      c->ring.req_cons, (int64_t)c->ring.rsp_prod + c->ring.count);
+	return nf__end_fault(&b->e, 0, &c->fault);
+}
+
 int nf__ctrl_back_step(struct nf_netback *b)
 {
 	struct nf_ctrl_back *c = &b->ctrl;
 	if (!c->is_open)
 		return 0;
 	tokens_fill(c);
-	int pending = nf_ring_back_arm(&c->ring, 1);
-	if (pending < 0) {
-		nf__net_fault(&c->fault, "ctrl req_prod",
-			      nf_load_relaxed(&c->ring.shared_hdr->req_prod), c->ring.req_cons,
-			      (int64_t)c->ring.rsp_prod + c->ring.count);
-		return nf__end_fault(&b->e, 0, &c->fault);
-	}
-	for (; pending > 0 && c->tokens > 0; pending--, c->tokens--) {
+	int pending = requests_waiting(b);
+	/* armed anew after each: a front that asks one by one pushes between our look and our sleep */
+	for (; pending > 0 && c->tokens > 0; c->tokens--) {
 		struct nf_netif_ctrl_request req;
 		struct nf_netif_ctrl_response rsp;
 		memcpy(&req, nf_ring_back_slot(&c->ring, c->ring.req_cons), sizeof(req));
@@ -165,7 +172,10 @@ int nf__ctrl_back_step(struct nf_netback *b)
 		memcpy(nf_ring_back_slot(&c->ring, c->ring.rsp_prod++), &rsp, sizeof(rsp));
 		if (nf_ring_back_push(&c->ring))
 			b->e.cfg.layer->ops->chan_notify(&c->chan);
+		pending = requests_waiting(b);
 	}
+	if (pending < 0)
+		return pending;
 	if (pending > 0 && !b->is_timed)
 		nf__end_timer(&b->e, RATE_MS * 8);
 	b->is_timed = pending > 0;

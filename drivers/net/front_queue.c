@@ -105,7 +105,7 @@ void nf__front_queue_init(struct nf_front_queue *q, struct nf_front_rings *rings
 		q->rx_req[i] = (uint64_t)rings->rx_grefs[i] << 32 | i;
 	}
 	nf__front_tx_reset(q);
-	nf__front_rx_post(q, 0, NF_NET_PAGES);
+	nf__front_rx_post(q, rings->rx.req_prod, NF_NET_PAGES);
 	if (nf_ring_front_push(&rings->rx))
 		layer->ops->chan_notify(rings->rx_chan.fd >= 0 ? &rings->rx_chan : &rings->tx_chan);
 }
