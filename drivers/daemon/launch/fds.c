@@ -20,19 +20,22 @@ void launch_fds_sort(struct launch *l)
 	qsort(l->keep, l->keep_count, sizeof(l->keep[0]), ascending);
 }
 
-static void close_span(unsigned from, unsigned to)
+#define AT_EXEC 4u /* CLOSE_RANGE_CLOEXEC, since Linux 5.11 */
+
+static void close_span(unsigned from, unsigned to, unsigned flags)
 {
 	if (from > to)
 		return;
-	if (syscall(SYS_close_range, from, to, 0u) == 0)
+	if (syscall(SYS_close_range, from, to, flags) == 0)
 		return;
 	long most = sysconf(_SC_OPEN_MAX); /* before Linux 5.9 */
 	for (unsigned fd = from; fd <= to && (long)fd < most; fd++)
 		close((int)fd);
 }
 
-void launch_fds_close(const struct launch *l)
+void launch_fds_close(const struct launch *l, bool at_exec)
 {
+	unsigned flags = at_exec ? AT_EXEC : 0;
 	unsigned from = 3;
 	for (uint32_t i = 0; i <= l->keep_count; i++) {
 		unsigned stop = i < l->keep_count ? (unsigned)l->keep[i] : INT_MAX;
@@ -42,10 +45,10 @@ void launch_fds_close(const struct launch *l)
 			int flags = fcntl((int)stop, F_GETFD);
 			if (flags >= 0)
 				fcntl((int)stop, F_SETFD, flags & ~FD_CLOEXEC);
-			close_span(from, stop - 1);
+			close_span(from, stop - 1, flags);
 			from = stop + 1;
 		} else {
-			close_span(from, stop);
+			close_span(from, stop, flags);
 		}
 	}
 }

@@ -47,8 +47,9 @@ void launch_usage(void);
 
 /* fds.c */
 void launch_fds_sort(struct launch *l);
-/* Closes everything from 3 up but the kept ones, which will survive exec. */
-void launch_fds_close(const struct launch *l);
+/* Closes everything from 3 up, at once or with execve, but the kept ones, which will survive exec.
+ */
+void launch_fds_close(const struct launch *l, bool at_exec);
 /* The environment a program gets: no secret of the caller's by accident. */
 char **launch_environment(void);
 

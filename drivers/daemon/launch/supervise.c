@@ -44,7 +44,7 @@ static int become_program(const struct launch *l)
 		launch_refused("no_new_privs", errno);
 		return LAUNCH_REFUSED;
 	}
-	launch_fds_close(l);
+	launch_fds_close(l, true); /* the launcher waits for the end of our end of its socket */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execvpe(l->argv[0], l->argv, launch_environment());
@@ -89,7 +89,7 @@ static int supervise(pid_t child, time_t grace_s)
 static void close_all(void)
 {
 	const struct launch none = {.status_fd = -1};
-	launch_fds_close(&none);
+	launch_fds_close(&none, false);
 }
 
 /* pid 1 of the domain. ctl: to the launcher; its end closed means the launcher is gone. */
@@ -161,6 +161,14 @@ static pid_t program_pid(int ctl)
 	return who.pid;
 }
 
+/* Returns when the program's end was closed by execve (or by its death). */
+static void wait_exec(int ctl)
+{
+	char byte;
+	while (recv(ctl, &byte, 1, 0) > 0)
+		;
+}
+
 static int run_isolated(const struct launch *l)
 {
 	unsigned long flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC |
@@ -188,6 +196,7 @@ static int run_isolated(const struct launch *l)
 	}
 	close(ctl[1]);
 	pid_t program = program_pid(ctl[0]);
+	wait_exec(ctl[0]);
 	if (program)
 		write_status(l, program, init);
 	close_all();
@@ -198,6 +207,11 @@ static int run_here(const struct launch *l)
 {
 	if (l->join && launch_enter(l->join))
 		return LAUNCH_REFUSED;
+	int ctl[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl) < 0) {
+		launch_say("socketpair: %s", strerror(errno));
+		return LAUNCH_REFUSED;
+	}
 	pid_t self = getpid();
 	pid_t program = fork();
 	if (program < 0) {
@@ -210,6 +224,8 @@ static int run_here(const struct launch *l)
 			_exit(LAUNCH_REFUSED);
 		_exit(become_program(l));
 	}
+	close(ctl[1]);
+	wait_exec(ctl[0]);
 	write_status(l, program, 0);
 	close_all();
 	return supervise(program, GRACE_S);
