@@ -54,10 +54,12 @@ static int run_one(const struct nf__copy_cache *c, uint16_t self, const struct n
 		return -ENOENT;
 	struct nf__entry n = nf__entry_of(nf_load_relaxed_u64(&c->shared_table[op->gref]));
 	int rc = nf__copy_permit(&n, self, op->to_peer);
-	if (rc < 0 || op->bytes == 0)
-		return rc;
 	/* the map it points into was filled before */
 	uint64_t slot = atomic_load_explicit(&c->slots[op->gref], memory_order_acquire);
+	if (rc == -ENOENT && slot & NF__SLOT_VALID)
+		return MISS; /* ended: let go of the pages, then say so */
+	if (rc < 0 || op->bytes == 0)
+		return rc;
 	if (!nf__slot_matches(slot, &n))
 		return MISS;
 	uint8_t *page = c->maps[NF__SLOT_ARENA(slot)]->base +
@@ -103,8 +105,8 @@ int nf__embedded_copy(struct nf_layer *l, struct nf_grant_copy *ops, uint32_t co
 		leave(e, generation);
 		if (done == count)
 			break;
-		/* between resolving and running the control thread may purge and the peer may change
-		 * its table; neither keeps a poller here for ever */
+		/* between resolving and running the control thread may purge and the peer may
+		 * change its table; neither keeps a poller here for ever */
 		tries = done == from ? tries + 1 : 1;
 		int rc = tries > TRIES ? -EAGAIN : nf__copy_resolve(e, ops + done, count - done);
 		if (rc < 0) {

@@ -193,7 +193,7 @@ static int resolve_grefs(struct nf__embedded *e, struct nf__copy_peer *p, struct
 }
 
 /* What a gref needs: 0 nothing (resolved or not permitted, run() tells), 1 to be looked up, 2 its
- * slot is of an earlier grant. */
+ * slot is of a grant that was ended. */
 static int need(const struct nf__embedded *e, const struct nf__copy_cache *c,
 		const struct nf_grant_copy *op, struct nf__entry *n)
 {
@@ -201,7 +201,10 @@ static int need(const struct nf__embedded *e, const struct nf__copy_cache *c,
 		return 0;
 	*n = nf__entry_of(nf_load_relaxed_u64(&c->shared_table[op->gref]));
 	uint64_t slot = atomic_load_explicit(&c->slots[op->gref], memory_order_relaxed);
-	if (nf__copy_permit(n, e->base.domid, op->to_peer) < 0 || nf__slot_matches(slot, n))
+	int rc = nf__copy_permit(n, e->base.domid, op->to_peer);
+	if (rc == -ENOENT && slot & NF__SLOT_VALID)
+		return 2;
+	if (rc < 0 || nf__slot_matches(slot, n))
 		return 0;
 	return slot & NF__SLOT_VALID ? 2 : 1;
 }

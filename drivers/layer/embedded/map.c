@@ -6,10 +6,10 @@
  *
  * When the granter ends an arena we still map, the hypervisor punches its pages out (but where a
  * read-only grant's seal forbids it: those bytes we were shown already, and nobody writes them any
- * more) and keeps the arena in quarantine, charged to us, until we unmap it. Our mapping stays valid
- * meanwhile: the memfd cannot shrink (checked in nf__hv_check_memory), so a hole reads as zeros and a
- * write goes to pages nobody else gets. No SIGBUS, and nothing of a later owner can be seen: memory of
- * an ended arena is never granted again.
+ * more) and keeps the arena in quarantine, charged to us, until we unmap it. Our mapping stays
+ * valid meanwhile: the memfd cannot shrink (checked in nf__hv_check_memory), so a hole reads as
+ * zeros and a write goes to pages nobody else gets. No SIGBUS, and nothing of a later owner can be
+ * seen: memory of an ended arena is never granted again.
  */
 #include <errno.h>
 #include <stdlib.h>
