@@ -35,7 +35,7 @@ static void close_span(unsigned from, unsigned to, unsigned flags)
 
 void launch_fds_close(const struct launch *l, bool at_exec)
 {
-	unsigned flags = at_exec ? AT_EXEC : 0;
+	unsigned how = at_exec ? AT_EXEC : 0;
 	unsigned from = 3;
 	for (uint32_t i = 0; i <= l->keep_count; i++) {
 		unsigned stop = i < l->keep_count ? (unsigned)l->keep[i] : INT_MAX;
@@ -45,10 +45,10 @@ void launch_fds_close(const struct launch *l, bool at_exec)
 			int flags = fcntl((int)stop, F_GETFD);
 			if (flags >= 0)
 				fcntl((int)stop, F_SETFD, flags & ~FD_CLOEXEC);
-			close_span(from, stop - 1, flags);
+			close_span(from, stop - 1, how);
 			from = stop + 1;
 		} else {
-			close_span(from, stop, flags);
+			close_span(from, stop, how);
 		}
 	}
 }
