@@ -5,8 +5,9 @@ import { allocChan, bindChan, closeChan, donateChan, dropPort } from './channels
 import { Connection, type Reply, type Request } from './connection.js';
 import { CONTROL_BYTES, COUNTERS_BYTES, Domain } from './domain.js';
 import { Donations } from './donations.js';
-import { alloc, donate, dropMap, end, map, need, table, unmap } from './grants.js';
+import { alloc, donate, end, need, table } from './grants.js';
 import { limited, type Log } from './log.js';
+import { dropMap, map, unmap } from './mappings.js';
 import { HV, HV_VERSION, LAYOUT as L, newReply } from './protocol.js';
 import { charge, QUOTA } from './quota.js';
 import { Refusal } from './refusal.js';

@@ -2,9 +2,10 @@
 import { Socket, connect as netConnect } from 'node:net';
 import { once } from 'node:events';
 import { errorFromErrno, NestfrontError } from '../errors.js';
-import { errnoOf } from './errno.js';
+import { errnoOf, XsError } from './errno.js';
 import { checkPath, StoreView, type StoreCallOptions } from './view.js';
 import { encodeMessage, MessageReader, split, strings, XS, type XsMessage } from './wire.js';
+import { ClientTransaction } from './clienttransaction.js';
 import { WatchQueue } from './watchqueue.js';
 
 export { StoreView, type StoreCallOptions, type StorePermission } from './view.js';
@@ -65,30 +66,51 @@ export class StoreClient extends StoreView implements AsyncDisposable {
    * Paths of changed nodes at or below `path`; the first comes at once, with `path` itself. Equal
    * events not yet taken are merged. Ends by `break`, `return()` or the signal (`NF_EABORTED`).
    */
-  async *watch(path: string, { signal }: StoreCallOptions = {}): AsyncGenerator<string, void> {
-    const token = `nf${this.#nextToken++}`;
+  watch(path: string, options: StoreCallOptions = {}): AsyncGenerator<string, void> {
     const queue = new WatchQueue();
-    const onAbort = (): void => queue.fail(this.#aborted(`watch ${path}`, signal));
-    if (signal?.aborted) throw this.#aborted(`watch ${path}`, signal);
+    const events = this.#watchLoop(checkPath(path), queue, options);
+    const finish = events.return.bind(events);
+    // also ends a next() that waits
+    events.return = (value) => (queue.end(), finish(value));
+    return events;
+  }
+
+  async *#watchLoop(
+    path: string,
+    queue: WatchQueue,
+    { signal }: StoreCallOptions,
+  ): AsyncGenerator<string, void> {
+    const op = `watch ${path}`;
+    const token = `nf${this.#nextToken++}`;
+    const onAbort = (): void => queue.fail(this.#aborted(op, signal));
+    if (signal?.aborted) throw this.#aborted(op, signal);
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#watches.set(token, queue);
-    const payload = strings(checkPath(path), token);
+    const payload = strings(path, token);
     try {
-      await this.request(XS.WATCH, payload, `watch ${path}`, signal ? { signal } : {});
+      await this.request(XS.WATCH, payload, op, {});
       for (;;) {
+        const next = queue.next();
         this.#hold();
-        yield await queue.next().finally(() => this.#hold());
+        const changed = await next;
+        this.#hold();
+        if (changed === undefined) return;
+        yield changed;
       }
     } finally {
       signal?.removeEventListener('abort', onAbort);
       this.#watches.delete(token);
       this.#hold();
-      if (!this.#gone) {
-        await this.request(XS.UNWATCH, payload, `unwatch ${path}`, {}).catch((error: unknown) => {
-          if ((error as NestfrontError).code === 'NF_ECONNRESET') return; // nothing left to undo
-          if ((error as NestfrontError).code !== 'NF_ENOENT') throw error;
-        });
-      }
+      if (!this.#gone) await this.#unwatch(path, payload);
+    }
+  }
+
+  async #unwatch(path: string, payload: Buffer): Promise<void> {
+    try {
+      await this.request(XS.UNWATCH, payload, `unwatch ${path}`, {});
+    } catch (error) {
+      const { code } = error as NestfrontError; // gone with the server, or never made
+      if (code !== 'NF_ECONNRESET' && code !== 'NF_ENOENT') throw error;
     }
   }
 
@@ -101,14 +123,15 @@ export class StoreClient extends StoreView implements AsyncDisposable {
     { retries = 16, ...options }: TransactionOptions = {},
   ): Promise<T> {
     for (let left = retries; ; left--) {
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted) throw this.#aborted('transaction', options.signal);
       const id = split(await this.request(XS.TRANSACTION_START, strings(''), 'transaction', {}));
-      const tx = new Transaction(this, Number(id[0]));
+      const tx = new ClientTransaction((...a) => this.#requestIn(...a), Number(id[0]));
       let result: T;
       try {
         result = await body(tx);
       } catch (error) {
-        if (!this.#gone) await tx.end(false, {});
+        // a server that is gone dropped it already; the body's error is the one to tell
+        await tx.end(false, {}).catch(() => undefined);
         throw error;
       }
       try {
@@ -151,11 +174,11 @@ export class StoreClient extends StoreView implements AsyncDisposable {
     op: string,
     options: StoreCallOptions,
   ): Promise<Buffer> {
-    return this.requestIn(0, type, payload, op, options);
+    return this.#requestIn(0, type, payload, op, options);
   }
 
-  /** @internal One request in a transaction (0: none). */
-  requestIn(
+  /** One request in a transaction (0: none). */
+  #requestIn(
     txId: number,
     type: number,
     payload: Buffer,
@@ -215,7 +238,10 @@ export class StoreClient extends StoreView implements AsyncDisposable {
     this.#pending.delete(reqId);
     if (type === pending.type) return pending.resolve(Buffer.from(payload));
     const name = split(payload)[0] ?? '';
-    pending.reject(errorFromErrno(errnoOf(name), pending.op, `the store answers ${name}`));
+    const message = `the store answers ${name}`;
+    pending.reject(
+      errorFromErrno(errnoOf(name), pending.op, message, { cause: new XsError(name) }),
+    );
   }
 
   #fail(message: string, cause?: unknown): void {
@@ -223,29 +249,5 @@ export class StoreClient extends StoreView implements AsyncDisposable {
     for (const pending of this.#pending.values()) pending.reject(this.#gone);
     this.#pending.clear();
     for (const queue of this.#watches.values()) queue.fail(this.#gone);
-  }
-}
-
-class Transaction extends StoreView {
-  readonly #client: StoreClient;
-  readonly #id: number;
-
-  constructor(client: StoreClient, id: number) {
-    super();
-    this.#client = client;
-    this.#id = id;
-  }
-
-  protected override request(
-    type: number,
-    payload: Buffer,
-    op: string,
-    options: StoreCallOptions,
-  ): Promise<Buffer> {
-    return this.#client.requestIn(this.#id, type, payload, op, options);
-  }
-
-  async end(commit: boolean, options: StoreCallOptions): Promise<void> {
-    await this.request(XS.TRANSACTION_END, strings(commit ? 'T' : 'F'), 'transaction', options);
   }
 }

@@ -7,3 +7,14 @@ const numbers = constants.errno as unknown as Readonly<Record<string, number>>;
 export function errnoOf(name: string): number {
   return numbers[name] ?? constants.errno.EIO;
 }
+
+/** What the server said: the cause of a client's error, also for errnos errors.def does not know. */
+export class XsError extends Error {
+  override readonly name = 'XsError';
+  readonly code: string;
+
+  constructor(code: string) {
+    super(code);
+    this.code = code;
+  }
+}

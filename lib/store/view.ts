@@ -68,7 +68,7 @@ export abstract class StoreView {
     const op = `directory ${path}`;
     const answer = await this.request(XS.DIRECTORY, strings(checkPath(path)), op, options).catch(
       (error: unknown) => {
-        if ((error as { errnoName?: string }).errnoName === 'E2BIG') return undefined;
+        if ((error as { cause?: { code?: string } }).cause?.code === 'E2BIG') return undefined;
         throw error;
       },
     );

@@ -5,6 +5,7 @@ export class WatchQueue {
   readonly #paths = new Set<string>();
   #wake: (() => void) | undefined;
   #error: Error | undefined;
+  #ended = false;
 
   /** True while somebody awaits next(). */
   get waiting(): boolean {
@@ -22,8 +23,16 @@ export class WatchQueue {
     this.#wake?.();
   }
 
-  async next(): Promise<string> {
+  /** Ends it without one, at once. */
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  /** The next path; undefined once ended. */
+  async next(): Promise<string | undefined> {
     for (;;) {
+      if (this.#ended) return undefined;
       const [path] = this.#paths;
       if (path !== undefined) {
         this.#paths.delete(path);
