@@ -24,16 +24,18 @@ static int open_signals(void)
 
 static int open_all(struct nfd *d)
 {
-	const int fds[NFD_SIDES] = {d->opt.layer_fd, d->opt.outer_fd};
+	const struct nfd_where *where[NFD_SIDES] = {&d->opt.layer, &d->opt.outer};
 
 	d->signal_fd = open_signals();
 	if (d->signal_fd < 0) {
 		nfd_log("signalfd: %s", strerror(errno));
 		return -1;
 	}
-	for (; d->side_count < NFD_SIDES && fds[d->side_count] >= 0; d->side_count++)
-		if (nfd_side_open(&d->sides[d->side_count], fds[d->side_count]) < 0)
+	for (uint32_t i = 0; i < NFD_SIDES && (where[i]->fd >= 0 || where[i]->xen_dir); i++) {
+		if (nfd_side_open(&d->sides[i], where[i]) < 0)
 			return -1;
+		d->side_count++;
+	}
 	d->opt.poll.control = d->sides[0].control;
 	int err = nf_poller_start(&d->opt.poll, &d->poller);
 	if (err < 0) {

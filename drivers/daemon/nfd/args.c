@@ -8,7 +8,7 @@
 
 static void usage(void)
 {
-	printf("nestfrontd --layer embedded:fd=3 [--outer embedded:fd=4]\n"
+	printf("nestfrontd --layer embedded:fd=N|xen[:DIR] [--outer embedded:fd=N|xen[:DIR]]\n"
 	       "           [--notify poll|adaptive|event] [--cpu N] [--spin-us N]\n"
 	       "           [--yield auto|on|off] [--name NAME]\n"
 	       "\n"
@@ -39,12 +39,16 @@ static bool number(const char *text, long max, int *out)
 	return true;
 }
 
-static int set_layer(const char *option, const char *value, int *fd)
+static int set_layer(const char *option, const char *value, struct nfd_where *w)
 {
 	static const char prefix[] = "embedded:fd=";
-	if (strncmp(value, prefix, sizeof(prefix) - 1) ||
-	    !number(value + sizeof(prefix) - 1, 1 << 20, fd))
-		return complain(option, value, "embedded:fd=N");
+	if (!strcmp(value, "xen"))
+		w->xen_dir = "/dev/xen";
+	else if (!strncmp(value, "xen:/", 5))
+		w->xen_dir = value + 4;
+	else if (strncmp(value, prefix, sizeof(prefix) - 1) ||
+		 !number(value + sizeof(prefix) - 1, 1 << 20, &w->fd))
+		return complain(option, value, "embedded:fd=N, xen or xen:/DIR");
 	return 0;
 }
 
@@ -78,9 +82,9 @@ static int set(struct nfd_options *o, const char *option, const char *value)
 {
 	int n;
 	if (!strcmp(option, "--layer"))
-		return set_layer(option, value, &o->layer_fd);
+		return set_layer(option, value, &o->layer);
 	if (!strcmp(option, "--outer"))
-		return set_layer(option, value, &o->outer_fd);
+		return set_layer(option, value, &o->outer);
 	if (!strcmp(option, "--notify"))
 		return set_notify(o, value);
 	if (!strcmp(option, "--yield"))
@@ -104,8 +108,8 @@ static int set(struct nfd_options *o, const char *option, const char *value)
 int nfd_parse(struct nfd_options *o, int argc, char **argv, bool *help)
 {
 	*o = (struct nfd_options){
-		.layer_fd = -1,
-		.outer_fd = -1,
+		.layer = {.fd = -1},
+		.outer = {.fd = -1},
 		.poll = {.mode = NF_POLL_ADAPTIVE, .cpu = -1, .yield = -1},
 		.name = "nestfrontd",
 	};
@@ -122,7 +126,7 @@ int nfd_parse(struct nfd_options *o, int argc, char **argv, bool *help)
 		if (code)
 			return code;
 	}
-	if (o->layer_fd < 0)
-		return complain("--layer", "", "embedded:fd=N");
+	if (o->layer.fd < 0 && !o->layer.xen_dir)
+		return complain("--layer", "", "embedded:fd=N, xen or xen:/DIR");
 	return 0;
 }

@@ -109,6 +109,20 @@ static int open_relay(struct nfd *d, struct nfd_device *v, int mode)
 	return nf_net_relay_open(&c, &v->u.relay);
 }
 
+/* Without a setting of ours: on Xen the TAP that xl and its hotplug scripts expect (back: vifD.N; a
+ * guest's own: nfN), elsewhere nothing. */
+static void default_port(const struct nfd_side *s, const struct nfd_device *v, char *port,
+			 size_t cap)
+{
+	unsigned domid, devid;
+	if (!s->is_xen)
+		snprintf(port, cap, "null");
+	else if (sscanf(v->path, "backend/vif/%u/%u", &domid, &devid) == 2)
+		snprintf(port, cap, "tap:vif%u.%u", domid, devid);
+	else if (sscanf(v->path, "device/vif/%u", &devid) == 1)
+		snprintf(port, cap, "tap:nf%u", devid);
+}
+
 static int open_device(struct nfd *d, struct nfd_device *v)
 {
 	struct nfd_side *s = &d->sides[v->side];
@@ -130,7 +144,17 @@ static int open_device(struct nfd *d, struct nfd_device *v)
 	if (err)
 		return err;
 	read_word(s, v->path, "nestfront/port", port, sizeof(port));
-	c.port = port[0] ? port : "null";
+	if (!port[0])
+		default_port(s, v, port, sizeof(port));
+	c.port = port;
+	if (s->is_xen && !v->tap[0] && !strncmp(port, "tap:", 4)) {
+		snprintf(v->tap, sizeof(v->tap), "%.*s", (int)strcspn(port + 4, ","), port + 4);
+		err = nfd_tap_hold(v->tap);
+		if (err < 0) {
+			v->tap[0] = '\0';
+			return err;
+		}
+	}
 	return v->kind == NFD_FRONT ? nf_netfront_open(&c, &v->u.front)
 				    : nf_netback_open(&c, &v->u.back);
 }
@@ -254,6 +278,8 @@ void nfd_device_drop(struct nfd *d, struct nfd_device *v)
 		nf_netback_close(v->u.back);
 	else if (v->u.any)
 		nf_net_relay_close(v->u.relay);
+	if (v->tap[0])
+		nfd_tap_let_go(v->tap);
 	*v = (struct nfd_device){.used = false};
 }
 

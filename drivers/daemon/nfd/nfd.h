@@ -24,8 +24,14 @@
 #define NFD_EXIT_USAGE 2
 #define NFD_EXIT_REFUSED 3
 
+/* Where a layer is: an inherited socket, or the kernel's Xen devices. */
+struct nfd_where {
+	int fd;		     /* of an embedded hypervisor, -1: not embedded */
+	const char *xen_dir; /* NULL: not xen */
+};
+
 struct nfd_options {
-	int layer_fd, outer_fd; /* -1: none */
+	struct nfd_where layer, outer; /* outer may be neither */
 	struct nf_poller_config poll;
 	const char *name;
 };
@@ -35,6 +41,7 @@ struct nfd_side {
 	struct nf_store *store;
 	struct nf_counters_map counters;
 	const struct nf_control_page *control; /* NULL: none */
+	bool is_xen;
 	bool rescan;
 	bool dead; /* the hypervisor is gone: running rings go on, nothing can be changed */
 };
@@ -47,6 +54,7 @@ struct nfd_device {
 	uint32_t side;
 	char path[NFD_PATH];	   /* on its side */
 	char outer_path[NFD_PATH]; /* relay: on the outer side */
+	char tap[16];		   /* held for it, empty: none */
 	char token[NFD_TOKEN], outer_token[NFD_TOKEN];
 	union {
 		struct nf_netfront *front;
@@ -76,14 +84,18 @@ struct nfd {
 /* args.c: 0, or an exit code after printing. */
 int nfd_parse(struct nfd_options *o, int argc, char **argv, bool *help);
 
-/* side.c: opens the layer on fd and watches its device folders; negative errno after logging. */
-int nfd_side_open(struct nfd_side *s, int fd);
+/* side.c: opens the layer and watches its device folders; negative errno after logging. */
+int nfd_side_open(struct nfd_side *s, const struct nfd_where *where);
 void nfd_side_close(struct nfd_side *s);
 /* Reads queued events: marks devices dirty, asks for a rescan; true when there was any. */
 bool nfd_side_events(struct nfd *d, uint32_t side);
 
 /* scan.c: makes the device table follow the store. */
 void nfd_scan(struct nfd *d, uint32_t side);
+
+/* hold.c: makes a persistent TAP, and takes it away again. */
+int nfd_tap_hold(const char *name);
+void nfd_tap_let_go(const char *name);
 
 /* device.c */
 void nfd_device_found(struct nfd *d, uint32_t side, const char *path, bool is_back);

@@ -38,13 +38,30 @@ static int open_store(struct nfd_side *s)
 	return nf_store_watch(s->store, "backend/vif", "backs");
 }
 
-int nfd_side_open(struct nfd_side *s, int fd)
+static int open_layer(struct nfd_side *s, const struct nfd_where *where)
 {
-	int err = nf_layer_open_embedded(fd, &s->layer);
-	if (err < 0) {
-		nfd_log("layer on descriptor %d: %s", fd, strerror(-err));
+	s->is_xen = where->xen_dir != NULL;
+	if (!s->is_xen) {
+		int err = nf_layer_open_embedded(where->fd, &s->layer);
+		if (err < 0)
+			nfd_log("layer on descriptor %d: %s", where->fd, strerror(-err));
 		return err;
 	}
+	int err = nf_layer_open_xen(where->xen_dir, &s->layer);
+	if (err == -ENOENT)
+		nfd_log("%s: not there: is this a Xen guest, and are xen-evtchn, xen-gntdev and "
+			"xen-gntalloc loaded?",
+			where->xen_dir);
+	else if (err < 0)
+		nfd_log("layer in %s: %s", where->xen_dir, strerror(-err));
+	return err;
+}
+
+int nfd_side_open(struct nfd_side *s, const struct nfd_where *where)
+{
+	int err = open_layer(s, where);
+	if (err < 0)
+		return err;
 	err = nf_counters_open(&s->counters, s->layer->counters_fd, PRIVATE_BLOCKS,
 			       s->layer->domid);
 	if (err < 0) {

@@ -156,6 +156,10 @@ struct nf_layer {
 int nf_layer_open_embedded(int fd, struct nf_layer **out);
 /* Another connection of the same domain to the same hypervisor: a descriptor for a second process. */
 int nf_layer_embedded_clone(struct nf_layer *l);
-/* The real thing through /dev/xen; -ENOSYS until that kind is built. */
+/*
+ * Real Xen, through the kernel's devices in dir (NULL: "/dev/xen"). -ENOENT: no such devices here:
+ * not a Xen guest, or its modules (xen-evtchn, xen-gntdev, xen-gntalloc, xenfs) are not loaded.
+ */
+int nf_layer_open_xen(const char *dir, struct nf_layer **out);
 
 #endif

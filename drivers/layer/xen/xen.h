@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of the xen layer: the kernel's uAPI in /dev/xen, no libxen. One descriptor an arena, a
+ * mapping and a channel: closing it is what the kernel undoes reliably, and a descriptor that is
+ * passed on exposes that arena and nothing else.
+ */
+#ifndef NF_LAYER_XEN_H
+#define NF_LAYER_XEN_H
+
+#include "nf/layer.h"
+
+struct nf__xen {
+	struct nf_layer base; /* first */
+	char dir[64];	      /* "/dev/xen" */
+	int copy_fd;	      /* gntdev for grant copies, shared by the pollers */
+};
+
+static inline struct nf__xen *nf__xen_of(struct nf_layer *l)
+{
+	return (struct nf__xen *)(void *)l;
+}
+
+/* Opens dir/name read-write, close-on-exec. -errno; -ENOENT: this kernel or guest has no such
+ * thing. */
+int nf__xen_device(const struct nf__xen *x, const char *name, int flags);
+
+int nf__xen_alloc(struct nf_layer *l, const struct nf_arena_key *key, uint32_t pages,
+		  uint32_t flags, uint32_t *grefs, struct nf_arena *out);
+int nf__xen_end(struct nf_layer *l, struct nf_arena *arena);
+int nf__xen_map(struct nf_layer *l, uint16_t peer, uint32_t *grefs, uint32_t count, bool readonly,
+		void **addrs, struct nf_mapping *out);
+int nf__xen_unmap(struct nf_layer *l, struct nf_mapping *m);
+int nf__xen_copy(struct nf_layer *l, struct nf_grant_copy *ops, uint32_t count);
+int nf__xen_alloc_chan(struct nf_layer *l, uint16_t peer, uint16_t device, uint16_t queue,
+		       uint8_t purpose, struct nf_chan *out);
+int nf__xen_bind_chan(struct nf_layer *l, uint16_t peer, uint32_t port, struct nf_chan *out);
+int nf__xen_chan_notify(struct nf_chan *c);
+int nf__xen_chan_clear(struct nf_chan *c);
+void nf__xen_chan_close(struct nf_chan *c);
+
+#endif
