@@ -50,7 +50,7 @@ static uint64_t now_ms(void)
 
 int hostile_wait(struct hostile *h, int state)
 {
-	uint64_t end = now_ms() + HOSTILE_WAIT_MS;
+	uint64_t end = now_ms() + (h->wait_ms ? h->wait_ms : HOSTILE_WAIT_MS);
 	while (hostile_other_state(h) != state) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
@@ -131,7 +131,8 @@ void hostile_close(struct hostile *h)
 	if (h->ctrl.pages)
 		(void)h->layer->ops->end(h->layer, &h->ctrl);
 	nf_store_close(h->store);
-	*h = (struct hostile){.ctrl_chan.fd = -1};
+	*h = (struct hostile){
+		.ctrl_chan.fd = -1, .turn = h->turn, .ctx = h->ctx, .wait_ms = h->wait_ms};
 }
 
 static int number(struct hostile *h, const char *key, uint32_t *out)

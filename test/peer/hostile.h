@@ -67,6 +67,7 @@ struct hostile {
 	uint32_t ctrl_added; /* back: grefs the front registered */
 	void (*turn)(void *ctx);
 	void *ctx;
+	unsigned wait_ms; /* patience of hostile_wait; 0: HOSTILE_WAIT_MS */
 };
 
 /* ---- both ---- */

@@ -10,7 +10,8 @@ int hostile_back_open(struct hostile *h, struct nf_layer *layer, uint16_t front,
 {
 	void (*turn)(void *) = h->turn;
 	void *ctx = h->ctx;
-	*h = (struct hostile){.turn = turn, .ctx = ctx, .is_back = true};
+	unsigned wait_ms = h->wait_ms;
+	*h = (struct hostile){.turn = turn, .ctx = ctx, .wait_ms = wait_ms, .is_back = true};
 	snprintf(h->path, sizeof(h->path), "backend/vif/%u/%u", front, devid);
 	int rc = hostile__open(h, layer, devid, opt);
 	if (rc)

@@ -59,7 +59,8 @@ int hostile_front_open(struct hostile *h, struct nf_layer *layer, uint16_t devid
 {
 	void (*turn)(void *) = h->turn;
 	void *ctx = h->ctx;
-	*h = (struct hostile){.turn = turn, .ctx = ctx};
+	unsigned wait_ms = h->wait_ms;
+	*h = (struct hostile){.turn = turn, .ctx = ctx, .wait_ms = wait_ms};
 	snprintf(h->path, sizeof(h->path), "device/vif/%u", devid);
 	int rc = hostile__open(h, layer, devid, opt);
 	if (rc)

@@ -41,29 +41,32 @@ static void bury(struct mem_store *s)
 	}
 }
 
+/* Bytes the request needs in all, as far as its header is there. 0: nobody may ask that. */
+static uint32_t wanted(const struct xs_client *c)
+{
+	uint32_t head[4];
+	if (c->in_bytes < sizeof(head))
+		return sizeof(head);
+	memcpy(head, c->in, sizeof(head));
+	return head[3] > 4096 ? 0 : (uint32_t)sizeof(head) + head[3];
+}
+
 static void serve(struct mem_store *s, struct xs_client *c)
 {
 	for (int round = 0; round < 64 && !c->is_dead; round++) {
-		uint32_t head[4] = {0};
-		if (c->in_bytes >= sizeof(head))
-			memcpy(head, c->in, sizeof(head));
-		if (head[3] > 4096) {
-			c->is_dead = true; /* as xenstored does */
-			return;
-		}
-		uint32_t want = (uint32_t)sizeof(head) + head[3];
-		if (c->in_bytes >= sizeof(head) && c->in_bytes == want) {
-			xs_request(s, c, c->in);
-			c->in_bytes = 0;
-			continue;
-		}
-		if (c->in_bytes < sizeof(head))
-			want = sizeof(head);
+		uint32_t want = wanted(c);
 		ssize_t n = recv(c->fd, c->in + c->in_bytes, want - c->in_bytes, MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN)
 			return;
 		c->is_dead = n <= 0;
 		c->in_bytes += n > 0 ? (uint32_t)n : 0;
+		want = wanted(c);
+		c->is_dead |= want == 0; /* as xenstored does */
+		if (!c->is_dead &&
+		    c->in_bytes == want) { /* never left for a poll that won't come */
+			xs_request(s, c, c->in);
+			c->in_bytes = 0;
+		}
 	}
 }
 

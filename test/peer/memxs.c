@@ -306,7 +306,8 @@ static void do_tx_start(struct call *k)
 	answer(k, id, (size_t)n + 1);
 }
 
-static void do_tx_end(struct call *k)
+/* Whatever comes of it, the transaction is over. */
+static void do_tx_end(struct call *k, int err)
 {
 	if (!k->tx) {
 		refuse(k, -ENOENT);
@@ -318,8 +319,9 @@ static void do_tx_end(struct call *k)
 			break;
 		}
 	}
-	int err = k->body[0] == 'F' ? 0 : -EINVAL;
-	if (k->body[0] == 'T')
+	if (!err)
+		err = k->body[0] == 'F' || k->body[0] == 'T' ? 0 : -EINVAL;
+	if (!err && k->body[0] == 'T')
 		err = xs_tx_commit(k->tx, k->s->root, &k->s->generation, xs_changed, k->s);
 	xs_tx_free(k->tx);
 	k->tx = NULL;
@@ -334,7 +336,7 @@ static void dispatch(struct call *k)
 	if (k->type == XS_TX_START) {
 		do_tx_start(k);
 	} else if (k->type == XS_TX_END) {
-		do_tx_end(k);
+		do_tx_end(k, 0);
 	} else if (k->type == XS_GET_DOMAIN_PATH) {
 		char path[32];
 		int n = snprintf(path, sizeof(path), "/local/domain/%d", atoi(k->body));
@@ -371,7 +373,9 @@ void xs_request(struct mem_store *s, struct xs_client *c, const char *msg)
 	int err = mem__store_fault(s->w, c->domid);
 	if (!err && k.tx_id && !k.tx && k.type != XS_TX_START)
 		err = -ENOENT;
-	if (err)
+	if (err && k.type == XS_TX_END)
+		do_tx_end(&k, err);
+	else if (err)
 		refuse(&k, err);
 	else
 		dispatch(&k);
