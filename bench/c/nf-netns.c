@@ -6,9 +6,12 @@
  *   nf-netns splice ADDRESS PEER two TAPs with offloads and this process copying frames between
  *                                them: what one process without rings costs (`splice`)
  *
- * Runs in a namespace of nf-launch, which is the first end (interface nf0, ADDRESS/24); a child
- * holds the second (nf0, PEER/24). Says `ready` on standard output; ends when standard input does,
- * and both namespaces with it.
+ *   nf-netns address IF ADDRESS  gives an interface of this namespace an address in a /24, waiting
+ *                                for it to appear, and returns
+ *
+ * The first two run in a namespace of nf-launch, which is the first end (interface nf0,
+ * ADDRESS/24); a child holds the second (nf0, PEER/24). Says `ready` on standard output; ends when
+ * standard input does, and both namespaces with it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,6 +32,8 @@
 #define BURST 64
 #define SPIN_NS 50000u /* the adaptive drivers' own */
 #define MTU 1500
+#define APPEAR_NS 3000000000ull
+#define APPEAR_STEP_NS 5000000ull
 
 static int fail(const char *what, int error)
 {
@@ -161,26 +166,51 @@ static int wait_for_end(void)
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int give_address(const char *name, const char *text)
 {
-	uint32_t own, peer;
-	int fds[2] = {-1, -1}, e;
-	bool splice = argc == 4 && strcmp(argv[1], "splice") == 0;
+	uint64_t until = win_now_ns() + APPEAR_NS;
+	uint32_t address;
+	int e = parse(text, &address);
 
-	if (argc != 4 || (!splice && strcmp(argv[1], "veth") != 0) || parse(argv[2], &own) < 0 ||
-	    parse(argv[3], &peer) < 0) {
-		fprintf(stderr, "usage: nf-netns veth|splice ADDRESS PEER\n");
-		return 2;
-	}
-	e = netif_loopback();
+	if (e == 0)
+		e = netif_loopback();
+	if (e < 0)
+		return e;
+	while ((e = netif_up(name, address, 24, MTU)) == -ENODEV && win_now_ns() < until)
+		win_sleep_ns(APPEAR_STEP_NS);
+	return e;
+}
+
+static int make(bool splice, uint32_t own, uint32_t peer)
+{
+	int fds[2] = {-1, -1};
+	int e = netif_loopback();
 	if (e == 0)
 		e = splice ? make_taps(peer, fds) : make_veth(peer);
 	if (e == 0)
 		e = netif_up("nf0", own, 24, MTU);
 	if (e < 0)
-		return fail(argv[1], e), 3;
+		return fail(splice ? "splice" : "veth", e), 3;
 	printf("ready\n");
 	fflush(stdout);
 	e = splice ? splice_frames(fds) : wait_for_end();
-	return e < 0 ? (fail(argv[1], e), 1) : 0;
+	return e < 0 ? (fail("splice", e), 1) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t own, peer;
+
+	if (argc == 4 && strcmp(argv[1], "address") == 0) {
+		int e = give_address(argv[2], argv[3]);
+		return e < 0 ? (fail(argv[2], e), 3) : 0;
+	}
+	bool splice = argc == 4 && strcmp(argv[1], "splice") == 0;
+	if (argc != 4 || (!splice && strcmp(argv[1], "veth") != 0) || parse(argv[2], &own) < 0 ||
+	    parse(argv[3], &peer) < 0) {
+		fprintf(stderr, "usage: nf-netns veth|splice ADDRESS PEER\n"
+				"       nf-netns address INTERFACE ADDRESS\n");
+		return 2;
+	}
+	return make(splice, own, peer);
 }

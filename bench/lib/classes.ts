@@ -47,12 +47,32 @@ export function threshold(hops: readonly number[]): number {
   return best.ratio >= DISTINCT_RATIO ? best.at : FAR_FROM_NS;
 }
 
-/** Windows that count, each with its class. */
+/** Fewer windows than this of a set-up say nothing. */
+export const WINDOWS_MIN = 3;
+
+/** What other programs did to a window: it was measured, but not at full speed. */
+const DISTURBED = new Set(['contended', 'gap', 'late', 'steal']);
+
+/**
+ * Windows that count, each with its class. A set-up with next to no undisturbed window, on a machine
+ * that is busy with other things, keeps its disturbed ones; {@link isDisturbed} tells.
+ */
 export function classify(windows: readonly Window[]): ClassedWindow[] {
-  const good = windows.filter((w) => w.dropped === undefined && w.packets > 0);
+  const moved = windows.filter((w) => w.packets > 0);
+  const clean = new Map<string, number>();
+  for (const w of moved)
+    if (w.dropped === undefined) clean.set(w.variant, (clean.get(w.variant) ?? 0) + 1);
+  const good = moved.filter(
+    (w) =>
+      w.dropped === undefined ||
+      (DISTURBED.has(w.dropped) && (clean.get(w.variant) ?? 0) < WINDOWS_MIN),
+  );
   const limit = threshold(good.map(hopOf));
   return good.map((w) => ({ ...w, class: hopOf(w) < limit ? 'near' : 'far' }));
 }
+
+export const isDisturbed = (windows: readonly ClassedWindow[]): boolean =>
+  windows.some((w) => w.dropped !== undefined);
 
 export interface RatioResult extends Interval {
   /** The worse class, which decides; or the only one seen. */

@@ -6,6 +6,7 @@ import {
   classHop,
   classify,
   commonClass,
+  isDisturbed,
   pairedRatio,
   type ClassedWindow,
   type HopClass,
@@ -105,7 +106,7 @@ function ratios(windows: readonly ClassedWindow[], name: string, asked: Asked): 
   return {
     ...(single && { ratioToSingle: asRatio(single) }),
     ...(toLimit && { ratioToLimit: asRatio(toLimit), limit }),
-    ...(decisive && { noisy: isNoisy(decisive) }),
+    ...(decisive && { noisy: isNoisy(decisive) || isDisturbed(windows) }),
   };
 }
 

@@ -44,6 +44,8 @@ export interface RigOptions {
   limits?: boolean;
   signal?: AbortSignal;
   notice?: (line: string) => void;
+  /** Each line the stacks' processes log. */
+  log?: (line: string) => void;
 }
 
 /** How many processes move the data of a path. */
@@ -76,6 +78,7 @@ async function bringUp(spec: VariantSpec, o: RigOptions): Promise<Variant> {
   const options = {
     ...(o.signal && { signal: o.signal }),
     ...(o.notice && { notice: o.notice }),
+    ...(o.log && { log: o.log }),
   };
   const stack = await Stack.up(configOf(spec, o), options);
   const device = stack.device('net0');

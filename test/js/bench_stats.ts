@@ -3,6 +3,7 @@ import test from 'ava';
 import {
   classify,
   commonClass,
+  isDisturbed,
   pairedRatio,
   threshold,
   type Window,
@@ -83,9 +84,16 @@ test('classes split where the hops do', (t) => {
   t.is(commonClass(windows), 'near');
 });
 
-test('dropped and empty windows do not count', (t) => {
-  const dropped = { ...at(0, 'a', 50, 9), dropped: 'steal' };
-  t.deepEqual(classify([dropped, at(1, 'a', 50, 0)]), []);
+test('dropped and empty windows do not count, disturbed ones only where nothing else is', (t) => {
+  const changed = { ...at(0, 'a', 50, 9), dropped: 'class' };
+  t.deepEqual(classify([changed, at(1, 'a', 50, 0)]), []);
+  const disturbed = { ...at(2, 'a', 50, 9), dropped: 'contended' };
+  const kept = classify([disturbed]);
+  t.is(kept.length, 1);
+  t.true(isDisturbed(kept));
+  const clean = [3, 4, 5].map((i) => at(i, 'a', 50, 9));
+  t.false(isDisturbed(classify([disturbed, ...clean])));
+  t.is(classify([disturbed, ...clean]).length, 3);
 });
 
 test('ratios are taken between neighbours of one class only', (t) => {

@@ -8,7 +8,7 @@
 #include "clock.h"
 
 #define FIRST_NS 200000000ull /* until the first packet must have come */
-#define DRAIN_NS 100000000ull
+#define DRAIN_NS 400000000ull
 #define DRAIN_STEP_NS 200000ull
 #define LATE_NS 2000000ull
 #define CHANGED_RATIO 1.5  /* of the hop before and after: the machine flipped in between */
