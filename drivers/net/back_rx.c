@@ -34,6 +34,10 @@ static int requests_take(struct nf_back_queue *q, uint32_t end)
 	const struct nf_ring_back *rx = &q->rings->rx;
 	const struct nf_gref_map *map = q->rings->grefs;
 	uint32_t bytes = nf__net_capacity(q->rx_bytes_max);
+	/* what was published once stays published: else this loop would go once round 2^32 */
+	if (nf__unlikely(end - rx->req_cons < q->rx_seen - rx->req_cons))
+		return nf__net_fault(&q->fault, "rx req_prod", end, q->rx_seen,
+				     (int64_t)rx->rsp_prod + rx->count);
 	for (; q->rx_seen != end; q->rx_seen++) {
 		uint64_t word = nf_load64(nf_ring_back_slot(rx, q->rx_seen));
 		uint32_t slot = q->rx_seen & NF_NET_MASK;
@@ -239,8 +243,8 @@ int nf__back_rx_run(struct nf_back_queue *q)
 	int got = rx_has_gso(q) ? gso_get(q, &slots, &bytes) : plain_get(q, &slots, &bytes);
 	if (nf__unlikely(got < 0))
 		return got;
-	if (slots == 0)
-		return 0;
+	if (slots == 0) /* 1: it wants other buffers first, no sleep before it was asked again */
+		return q->port->frame_bytes_max != q->rx_bytes_max;
 	if (nf__unlikely(q->op_count)) {
 		rc = copies_run(q);
 		if (rc < 0)

@@ -221,5 +221,7 @@ int nf__front_tx_run(struct nf_front_queue *q)
 	if (nf__unlikely(q->port->frame_bytes_max != q->tx_bytes_max))
 		nf__front_tx_reset(q);
 	int sent = tx_send(q);
+	if (nf__unlikely(sent == 0 && q->port->frame_bytes_max != q->tx_bytes_max))
+		sent = 1; /* it wants other buffers first: no sleep before it was asked again */
 	return sent < 0 ? sent : reaped + sent;
 }

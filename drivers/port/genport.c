@@ -47,6 +47,14 @@ static uint32_t frame_bytes_of(const struct nf_control_dev *c)
 	return n > NF_GEN_FRAME_MAX ? NF_GEN_FRAME_MAX : n;
 }
 
+/* False: the driver must hear of another size first; it lends other buffers at the next call. */
+static bool size_is_known(struct nf_port *p, uint32_t bytes)
+{
+	bool is_known = p->frame_bytes_max == bytes;
+	p->frame_bytes_max = bytes;
+	return is_known;
+}
+
 static int gen_send(struct nf_port *p, struct genport *g, struct nf_buf *bufs, uint32_t nbufs,
 		    struct nf_frame *frames, uint32_t nframes)
 {
@@ -64,7 +72,8 @@ static int gen_send(struct nf_port *p, struct genport *g, struct nf_buf *bufs, u
 		nframes = batch;
 	if (limit && nframes > limit - (g->sent < limit ? g->sent : limit))
 		nframes = limit - (g->sent < limit ? g->sent : limit);
-	p->frame_bytes_max = frame_bytes_of(g->control);
+	if (!size_is_known(p, frame_bytes_of(g->control)))
+		return 0;
 	uint32_t n = nf__gen_fill(&g->gen, bufs, nbufs, frames, nframes, p->frame_bytes_max,
 				  NF_GEN_DATA);
 	g->sent += limit ? n : 0;
@@ -82,7 +91,8 @@ static int gen_ping(struct nf_port *p, struct genport *g, struct nf_buf *bufs, u
 		if (now - g->ping_at_ns < PING_LOST_NS)
 			return 0;
 	}
-	p->frame_bytes_max = frame_bytes_of(g->control);
+	if (!size_is_known(p, frame_bytes_of(g->control)))
+		return 0;
 	g->ping_seq = g->gen.h.seq;
 	g->ping_at_ns = now_ns();
 	if (nf__gen_fill(&g->gen, bufs, nbufs, frames, 1, p->frame_bytes_max, NF_GEN_PROBE) == 0)
@@ -158,11 +168,14 @@ static int echo_get(struct nf_port *p, struct genport *g, struct nf_buf *bufs, u
 			g->echo_tail = 0;
 			continue;
 		}
+		if (n > p->frame_bytes_max) { /* grows only: frames of mixed sizes are no news */
+			p->frame_bytes_max = n;
+			break;
+		}
 		uint32_t count = 0;
 		uint64_t room = 0;
 		while (room < n && used + count < nbufs)
 			room += bufs[used + count++].bytes;
-		p->frame_bytes_max = n;
 		if (room < n)
 			break;
 		scatter(g->echo + g->echo_tail + 4, n, &bufs[used]);

@@ -132,7 +132,11 @@ static struct nf_counters counters, latency[NF_LATENCY_BLOCKS];
 static int get(struct nf_port *p, uint32_t nframes)
 {
 	lend(64, 4096, 0);
-	return p->ops->get(p, bufs, 64, frames, nframes);
+	uint32_t size = p->frame_bytes_max;
+	int got = p->ops->get(p, bufs, 64, frames, nframes);
+	if (got == 0 && p->frame_bytes_max != size) /* as drivers do: it wanted other buffers */
+		got = p->ops->get(p, bufs, 64, frames, nframes);
+	return got;
 }
 
 static uint64_t word(enum nf_counter c)

@@ -69,7 +69,7 @@ struct nf_port {
 	const struct nf_port_ops *ops;
 	int fd;			  /* poll for input when >= 0 */
 	uint32_t features;	  /* of enum nf_port_features */
-	uint32_t frame_bytes_max; /* buffers a get needs at least; a generator changes it */
+	uint32_t frame_bytes_max; /* of the next frames: a get that changes it returns 0 and is called again */
 	uint32_t idle_poll;	  /* 1: input appears without fd readiness (control page, memory) */
 	struct nf_counters *counters; /* borrowed; the queue's block */
 	void *priv;
