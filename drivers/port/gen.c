@@ -66,16 +66,23 @@ uint32_t nf__gen_fill(struct nf_gen *g, struct nf_buf *bufs, uint32_t nbufs,
 		return 0;
 	g->h.bytes = frame_bytes;
 	g->h.kind = kind;
+	/* in registers: a load of the header right after a store of its seq would wait for it */
+	const nf__v2 head = *(const nf__v2 *)&g->h;
+	const uint64_t middle = g->h.flow | (uint64_t)frame_bytes << 32;
+	uint64_t seq = g->h.seq;
 	for (; done < nframes && used < nbufs; done++) {
 		struct nf_buf *b = &bufs[used];
 		uint32_t count = 1;
 		if (__builtin_expect(b->bytes >= frame_bytes, 1)) {
-			memcpy(b->data, &g->h, NF_GEN_HEADER_BYTES);
+			const nf__v2 rest = {middle, seq};
+			*(nf__v2 *)b->data = head;
+			*(nf__v2 *)(b->data + 16) = rest;
 			nf__gen_words(b->data + NF_GEN_HEADER_BYTES, NF_GEN_HEADER_BYTES,
 				      frame_bytes - NF_GEN_HEADER_BYTES,
-				      nf__gen_base(g->h.flow, g->h.seq));
+				      nf__gen_base(g->h.flow, seq));
 			b->bytes = frame_bytes;
 		} else {
+			g->h.seq = seq;
 			count = write_frame(&g->h, b, nbufs - used);
 			if (count == 0)
 				break;
@@ -83,7 +90,8 @@ uint32_t nf__gen_fill(struct nf_gen *g, struct nf_buf *bufs, uint32_t nbufs,
 		frames[done] = (struct nf_frame){
 			.bytes = frame_bytes, .first = (uint16_t)used, .count = (uint16_t)count};
 		used += count;
-		g->h.seq++;
+		seq++;
 	}
+	g->h.seq = seq;
 	return done;
 }

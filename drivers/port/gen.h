@@ -110,20 +110,20 @@ static inline void nf__gen_words(uint8_t *dst, uint32_t off, uint32_t n, uint64_
 	uint64_t w = base + (off / 8) * NF_GEN_STEP;
 	nf__v2 a = {w, w + NF_GEN_STEP};
 	const nf__v2 two = {2 * NF_GEN_STEP, 2 * NF_GEN_STEP};
-	const nf__v2 four = two + two, eight = four + four;
-	nf__v2 b = a + two, c = a + four, d = b + four;
 
-	while (n >= 64) {
-		*(nf__v2 *)(dst) = a;
-		*(nf__v2 *)(dst + 16) = b;
-		*(nf__v2 *)(dst + 32) = c;
-		*(nf__v2 *)(dst + 48) = d;
-		a += eight;
-		b += eight;
-		c += eight;
-		d += eight;
-		dst += 64;
-		n -= 64;
+	if (n >= 64) {
+		const nf__v2 four = two + two, eight = four + four;
+		nf__v2 b = a + two, c = a + four, d = b + four;
+		for (; n >= 64; n -= 64, dst += 64) {
+			*(nf__v2 *)(dst) = a;
+			*(nf__v2 *)(dst + 16) = b;
+			*(nf__v2 *)(dst + 32) = c;
+			*(nf__v2 *)(dst + 48) = d;
+			a += eight;
+			b += eight;
+			c += eight;
+			d += eight;
+		}
 	}
 	while (n >= 16) {
 		*(nf__v2 *)dst = a;
