@@ -140,7 +140,6 @@ int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 	nf__back_queue_forget(q);
 	if (q->static_only)
 		return 0;
-	/* zeroed: what a guest did not fill must not show another's bytes */
 	q->tx_bounce = aligned_alloc(NF_PAGE_BYTES, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
 	q->rx_bounce = aligned_alloc(NF_PAGE_BYTES, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
 	q->ops = calloc(NF_NET_PAGES, sizeof(*q->ops));
@@ -148,6 +147,9 @@ int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 		nf__back_queue_fini(q);
 		return -ENOMEM;
 	}
+	/* what nobody filled must not show bytes that this process had there before */
+	memset(q->tx_bounce, 0, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
+	memset(q->rx_bounce, 0, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
 	return 0;
 }
 

@@ -164,7 +164,7 @@ int nf__ctrl_back_step(struct nf_netback *b)
 	for (; pending > 0 && c->tokens > 0; c->tokens--) {
 		struct nf_netif_ctrl_request req;
 		struct nf_netif_ctrl_response rsp;
-		memcpy(&req, nf_ring_back_slot(&c->ring, c->ring.req_cons), sizeof(req));
+		nf__net_copy_slot(&req, nf_ring_back_slot(&c->ring, c->ring.req_cons), sizeof(req));
 		int rc = request_serve(b, &req, &rsp);
 		if (rc)
 			return nf__end_fail(&b->e, rc, "control ring: %s", strerror(-rc));

@@ -108,7 +108,7 @@ static int answer_take(struct nf_netfront *f, struct nf_netif_ctrl_response *rsp
 	}
 	if (pending == 0)
 		return 0;
-	memcpy(rsp, nf_ring_front_slot(&c->ring, c->ring.rsp_cons), sizeof(*rsp));
+	nf__net_copy_slot(rsp, nf_ring_front_slot(&c->ring, c->ring.rsp_cons), sizeof(*rsp));
 	c->ring.rsp_cons++;
 	if (rsp->id == c->id)
 		return 1;

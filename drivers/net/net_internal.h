@@ -29,6 +29,17 @@ static inline void nf__prefetch_own(const void *p)
 #endif
 }
 
+/* A control ring's slot, each word loaded once: a plain memcpy may be compiled into later loads of
+ * what the peer has changed meanwhile. bytes: a multiple of 4. */
+static inline void nf__net_copy_slot(void *to, const void *shared, size_t bytes)
+{
+	const uint32_t *shared_words = shared;
+	for (size_t i = 0; i < bytes / 4; i++) {
+		uint32_t word = nf_load_relaxed(&shared_words[i]);
+		__builtin_memcpy((char *)to + i * 4, &word, sizeof(word));
+	}
+}
+
 /* What the peer did wrong. Poller writes before failed(), control reads after. */
 struct nf_net_fault {
 	const char *field;
