@@ -3,10 +3,14 @@
 import { limitOf, resultOf, type Asked } from './lib/rates.js';
 import type { Rig } from './lib/rig.js';
 import type { Result, Skipped } from './lib/schema.js';
+import type { CounterName } from '../lib/api/counters.js';
+import type { Measured } from './lib/windows.js';
 import type { Window } from './lib/classes.js';
 
 /** Frame lengths without FCS: the smallest, a full Ethernet frame, and what GSO makes of TCP. */
 export const FRAMES = [60, 1500, 65_226] as const;
+
+const WINDOWS_WANTED = 6;
 
 export interface PpsOptions {
   frameBytes: number;
@@ -14,6 +18,8 @@ export interface PpsOptions {
   /** Rounds over all variants of the group. */
   rounds: number;
   windowMs?: number;
+  /** Traffic before a window is sampled. */
+  settleMs?: number;
   batch?: number;
   /** Every byte of every frame, in place of one frame in 1,024. */
   verifyAll?: boolean;
@@ -43,16 +49,19 @@ export async function pps(
     batch: o.batch ?? 64,
     windowMs: o.windowMs ?? 12,
   };
-  const measured = await rig.session.measure(
-    {
-      group: `${o.frameBytes}-${o.direction}`,
-      variants: roundOf(names, 'single'),
-      rounds: o.rounds,
-      verifyEvery: o.verifyAll === true ? 1 : 0,
-      ...asked,
-    },
-    o.onWindow,
-  );
+  const order = {
+    group: `${o.frameBytes}-${o.direction}`,
+    variants: roundOf(names, 'single'),
+    rounds: o.rounds,
+    verifyEvery: o.verifyAll === true ? 1 : 0,
+    polled: rig.notify === 'poll',
+    ...(o.settleMs !== undefined && { settleMs: o.settleMs }),
+    ...asked,
+  };
+  let measured = await rig.session.measure(order, o.onWindow);
+  // a machine that was busy gets two more chances
+  for (let tries = 0; tries < 2 && !enough(measured, names); tries++)
+    measured = merge(measured, await rig.session.measure(order, o.onWindow));
   const results: Result[] = [];
   const skipped: Skipped[] = [];
   for (const name of names) {
@@ -61,6 +70,33 @@ export async function pps(
     else skipped.push(notMeasured(name, asked, measured.errors));
   }
   return { results, skipped };
+}
+
+/** Each set-up has the windows that a 95 % interval takes, or all that were asked for. */
+function enough(m: Measured, names: readonly string[]): boolean {
+  const broken = (n: string): boolean => m.errors.some((e) => e.startsWith(`${n}: `));
+  const clean = (n: string): number =>
+    m.windows.filter((w) => w.variant === n && w.dropped === undefined).length;
+  return names.every((n) => broken(n) || clean(n) >= WINDOWS_WANTED);
+}
+
+/** Two measurements of the same group; no window of one is a neighbour of the other's. */
+function merge(a: Measured, b: Measured): Measured {
+  const offset = Math.max(0, ...a.windows.map((w) => w.index)) + 2;
+  const totals: Measured['totals'] = { ...a.totals };
+  for (const [variant, domains] of Object.entries(b.totals)) {
+    const sum = (totals[variant] = { ...totals[variant] });
+    for (const [domain, counters] of Object.entries(domains)) {
+      const into = (sum[domain] = { ...sum[domain] });
+      for (const [name, n] of Object.entries(counters) as [CounterName, number][])
+        into[name] = (into[name] ?? 0) + n;
+    }
+  }
+  return {
+    windows: [...a.windows, ...b.windows.map((w) => ({ ...w, index: w.index + offset }))],
+    totals,
+    errors: [...new Set([...a.errors, ...b.errors])],
+  };
 }
 
 function notMeasured(name: string, asked: Asked, errors: readonly string[]): Skipped {

@@ -130,7 +130,7 @@ export function identity(
     provider: 'nestfront',
     grants: grantsOf(block?.grants),
     queues: variant.queues ?? 1,
-    notify: 'poll',
+    notify: rig.notify,
     isolated: variant.stack.isolated,
     ...confinement(variant.stack),
     cpus,

@@ -6,6 +6,7 @@ import { Stack } from '../../lib/stack/stack.js';
 import type { StackDevice } from '../../lib/stack/devices.js';
 import type { DevicePath, StackConfig } from '../../lib/stack/schema.js';
 import type { StackDomain } from '../../lib/stack/domain.js';
+import type { Skipped } from './schema.js';
 import { WindowSession, type WindowDomain, type WindowVariant } from './windows.js';
 
 /** One set-up to measure. `name` tells it from the others in the windows. */
@@ -95,42 +96,53 @@ async function bringUp(spec: VariantSpec, o: RigOptions): Promise<Variant> {
   return { ...spec, stack, device, window };
 }
 
+function whySkipped(spec: VariantSpec, s: PromiseSettledResult<Variant> | undefined): Skipped[] {
+  if (s?.status !== 'rejected') return [];
+  const reason = s.reason instanceof Error ? s.reason.message : String(s.reason);
+  return [{ bench: 'pps', path: spec.name, reason, remedy: 'nestfront doctor; NESTFRONT_DEBUG=1' }];
+}
+
 /** Stacks that are up and the session that measures them. Everything goes with {@link close}. */
 export class Rig implements AsyncDisposable {
   readonly variants: ReadonlyMap<string, Variant>;
   readonly session: WindowSession;
   readonly placement: Placement;
   readonly limits: boolean;
+  readonly notify: 'poll' | 'adaptive' | 'event';
+  /** Set-ups that did not come up. */
+  readonly skipped: Skipped[] = [];
 
   private constructor(variants: Variant[], session: WindowSession, o: RigOptions) {
     this.variants = new Map(variants.map((v) => [v.name, v]));
     this.session = session;
     this.placement = o.placement;
     this.limits = o.limits !== false;
+    this.notify = o.notify ?? 'poll';
   }
 
-  /** All or nothing: a set-up that does not come up takes the others down again. */
+  /**
+   * Set-ups that do not come up are told in `skipped`; the others run.
+   * @throws the first failure when none comes up, or on abort; nothing is left behind
+   */
   static async up(specs: readonly VariantSpec[], o: RigOptions): Promise<Rig> {
     const settled = await Promise.allSettled(specs.map((s) => bringUp(s, o)));
     const variants = settled.flatMap((s) => (s.status === 'fulfilled' ? [s.value] : []));
     try {
       const failed = settled.find((s) => s.status === 'rejected');
-      if (failed) throw failed.reason;
+      if (failed && (variants.length === 0 || o.signal?.aborted === true)) throw failed.reason;
       const { front, back } = o.placement;
       const session = await WindowSession.start(
         variants.map((v) => v.window),
         [front, back],
       );
-      if (o.limits !== false) for (const name of LIMITS) await session.addLocal(name);
-      return new Rig(variants, session, o);
+      const rig = new Rig(variants, session, o);
+      rig.skipped.push(...specs.flatMap((spec, i) => whySkipped(spec, settled[i])));
+      if (rig.limits) for (const name of LIMITS) await session.addLocal(name);
+      return rig;
     } catch (error) {
       await Promise.allSettled(variants.map((v) => v.stack.close()));
       throw error;
     }
-  }
-
-  has(name: string): boolean {
-    return this.variants.has(name) || (this.limits && LIMITS.some((l) => l === name));
   }
 
   async close(): Promise<void> {

@@ -46,6 +46,8 @@ export const resultSchema = z.object({
   notify: z.enum(['poll', 'adaptive', 'event']).optional(),
   tool: z.enum(['nf-window', 'nf-netperf', 'iperf3']).optional(),
   isolated: z.boolean().optional(),
+  /** Every byte of every frame was checked, in place of one frame in 1,024. */
+  verifyAll: z.boolean().optional(),
   confined: z.boolean().optional(),
   cpus: z.record(z.string(), z.array(z.int())),
   pids: z.record(z.string(), z.int()),

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// A report as at most 20 lines of 80 columns: one row a path, and what it comes to.
+import type { Report, Result } from './schema.js';
+
+const WIDTH = 80;
+const SKIPS_SHOWN = 3;
+
+interface Row {
+  name: string;
+  bench?: 'bare_ring' | 'copy_limit';
+  path?: Result['path'];
+  grants?: 'copy';
+}
+
+const ROWS: readonly Row[] = [
+  { name: 'bare ring', bench: 'bare_ring' },
+  { name: 'copy limit', bench: 'copy_limit' },
+  { name: 'native', path: 'native' },
+  { name: 'splice', path: 'splice' },
+  { name: 'single', path: 'single' },
+  { name: 'copy', path: 'copy' },
+  { name: 'translate', path: 'translate' },
+  { name: 'direct', path: 'direct' },
+  { name: 'single', path: 'single', grants: 'copy' },
+];
+
+/** Column heads and what they take, right-aligned but for the first. */
+const COLUMNS = [9, 4, 7, 6, 8, 6, 6, 11, 7, 7] as const;
+const HEAD = [
+  ['', 'pro-', '', '64 B', '', '1500 B', 'GSO', 'TCP up/down', 'req/rsp', 'CPU s'],
+  ['path', 'cess', 'grants', 'Mpps', 'x single', 'Gbit/s', 'Gbit/s', 'Gbit/s', 'µs', 'per GB'],
+] as const;
+
+const cells = (row: readonly string[]): string =>
+  row
+    .map((cell, i) => (i === 0 ? cell.padEnd(COLUMNS[0]) : cell.padStart(COLUMNS[i] ?? 0)))
+    .join(' ')
+    .trimEnd();
+
+/** Results of a row: those of the plain set-ups only, not of other queue counts. */
+function ofRow(results: readonly Result[], row: Row): Result[] {
+  return results.filter((r) => {
+    if (row.bench !== undefined) return r.bench === row.bench;
+    if (r.path !== row.path || (r.queues ?? 1) !== 1 || r.verifyAll === true) return false;
+    return row.grants === 'copy' ? r.grants === 'copy' : r.grants !== 'copy';
+  });
+}
+
+const giga = (s: { median: number } | undefined): string => {
+  if (s === undefined) return '-';
+  const g = s.median / 1e9;
+  return g >= 100 ? g.toFixed(0) : g.toFixed(1);
+};
+
+function rowOf(all: readonly Result[], row: Row): string[] {
+  const results = ofRow(all, row);
+  // the limits stand beside the frame they are measured with; a first look at them comes first
+  const frame = (bytes: number): Result | undefined =>
+    results.findLast((r) => r.frameBytes === bytes && r.direction === 'tx' && r.bench !== 'rtt');
+  const tcp = (bench: Result['bench']): Result | undefined =>
+    results.find((r) => r.bench === bench && r.tool === 'nf-netperf');
+  const small = frame(60);
+  const up = tcp('tcp_stream');
+  const down = tcp('tcp_maerts');
+  const rr = tcp('tcp_rr')?.latencyNs?.p50;
+  const any = results[0];
+  const tcpCell = up || down ? `${giga(up?.bitsPerSecond)}/${giga(down?.bitsPerSecond)}` : '-';
+  const cpu = (up ?? frame(1500) ?? small)?.cpuSecondsPerGigabyte;
+  const ratio = small?.ratioToSingle;
+  return [
+    row.name,
+    any ? String(any.dataProcesses) : '-',
+    any?.grants ?? '-',
+    small?.packetsPerSecond ? (small.packetsPerSecond.median / 1e6).toFixed(1) : '-',
+    ratio ? `${ratio.median.toFixed(2)}${small?.noisy === true ? '~' : ''}` : '-',
+    giga(frame(1500)?.bitsPerSecond),
+    giga(frame(65_226)?.bitsPerSecond),
+    tcpCell,
+    rr === undefined ? '-' : (rr / 1000).toFixed(rr < 100_000 ? 1 : 0),
+    cpu === undefined ? '-' : cpu.toFixed(cpu < 10 ? 2 : 1),
+  ];
+}
+
+/** What a share of the single layer's rate costs, `12 %`. */
+const cost = (ratio: number): string => `${Math.round((1 - ratio) * 100)} %`;
+
+function costs(results: readonly Result[], path: 'translate' | 'direct'): string | undefined {
+  const own = results.filter((r) => r.path === path && (r.queues ?? 1) === 1);
+  const small = own.find((r) => r.bench === 'pps' && r.frameBytes === 60 && r.direction === 'tx');
+  const tcp = own.find((r) => r.bench === 'tcp_stream' && r.tool === 'nf-netperf');
+  const parts = [
+    small?.ratioToSingle && `${cost(small.ratioToSingle.median)} at 64 B`,
+    tcp?.ratioToSingle && `${cost(tcp.ratioToSingle.median)} TCP`,
+  ].filter((p) => p !== undefined);
+  return parts.length > 0 ? parts.join(', ') : undefined;
+}
+
+/** The verdict, in lines that fit. */
+export function verdict(results: readonly Result[]): string[] {
+  const translate = costs(results, 'translate');
+  const direct = costs(results, 'direct');
+  if (translate === undefined && direct === undefined)
+    return ['The second layer was not measured; see what was skipped.'];
+  const first = translate ?? `${direct ?? ''} (direct)`;
+  const second = translate && direct ? ` (direct: ${direct})` : '';
+  return wrap(
+    `The second layer costs ${first}${second}; xCloud 2011: 9 %. This is shared memory ` +
+      'without VM exits: for real Xen run `nestfront lab run`.',
+  );
+}
+
+function wrap(text: string): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+const clip = (text: string): string =>
+  text.length <= WIDTH ? text : `${text.slice(0, WIDTH - 1)}…`;
+
+/** Frames that were lost, twice, in the wrong order or damaged: a bug, whatever the speed. */
+export function integrityFailures(results: readonly Result[]): string[] {
+  return results.flatMap((r) => {
+    const wrong = (['lost', 'duplicated', 'reordered', 'corrupted'] as const).filter(
+      (k) => (r[k] ?? 0) > 0,
+    );
+    const what = `${r.path ?? r.bench} ${r.frameBytes ?? ''} B ${r.direction ?? ''}`;
+    return wrong.map((k) => `FAILED: ${what}: ${r[k] ?? 0} frames ${k}`);
+  });
+}
+
+export function skippedLines(report: Report): string[] {
+  const lines = report.skipped.map((s) =>
+    clip(`skipped ${[s.bench, s.path].filter(Boolean).join(' ')}: ${s.reason}; ${s.remedy}`),
+  );
+  if (lines.length <= SKIPS_SHOWN) return lines;
+  const more = lines.length - SKIPS_SHOWN + 1;
+  return [...lines.slice(0, SKIPS_SHOWN - 1), `and ${more} more skipped (--json FILE has all)`];
+}
+
+/** The table, what was skipped and why, and the verdict. */
+export function summary(report: Report): string[] {
+  const { results } = report;
+  const rows = ROWS.filter((row) => ofRow(results, row).length > 0);
+  const noisy = rows.some((row) => ofRow(results, row).some((r) => r.noisy === true));
+  return [
+    ...HEAD.map((h) => cells(h)),
+    ...rows.map((row) => cells(rowOf(results, row))),
+    ...(noisy ? ['~ noisy: the 95 % interval is wider than 10 %, or other programs ran'] : []),
+    ...integrityFailures(results).slice(0, 2).map(clip),
+    ...skippedLines(report),
+    ...verdict(results),
+  ];
+}
