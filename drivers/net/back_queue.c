@@ -128,6 +128,7 @@ int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 {
 	memset(q, 0, sizeof(*q));
 	q->item.ops = &queue_ops;
+	q->item.counters = counters; /* rounds and sleeps */
 	q->rings = rings;
 	q->layer = layer;
 	q->port = port;
