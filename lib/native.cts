@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { markAsUntransferable } from 'node:worker_threads';
 import bindings = require('bindings');
 
 // The one file that loads the addon. It types what native/*.cc exports and adds nothing.
@@ -81,7 +82,7 @@ export interface NativeArena extends NativeMemory {
   readonly grefs: Uint32Array;
   /** Owned by the arena. */
   readonly fd: number;
-  /** Over the pages, detached by end(); undefined when allocated with `noMap`. */
+  /** Over the pages, detached by end(), never transferred; undefined when allocated with `noMap`. */
   readonly buffer: ArrayBuffer | undefined;
   /** Ends the grants: true when all pages came back, false when the peer still maps some. */
   end(): Promise<boolean>;
@@ -198,8 +199,8 @@ export interface Native {
   close(fd: number): void;
 
   /**
-   * Live memory of `fd`, unmapped when the buffer is collected. Not writable: stores from here stay
-   * private to this mapping. The range must lie in the file, which must be sealed against shrinking.
+   * Live memory of `fd`, unmapped when the buffer is collected. Not writable: a store from here stays
+   * private to this mapping, whose page is then no longer live. The range must lie in the file, which must be sealed against shrinking.
    */
   mapShared(fd: number, offset: number, bytes: number, writable: boolean): SharedArrayBuffer;
   /** Wakes sleepers of other processes on 32-bit word `index`; returns how many. */
@@ -215,4 +216,7 @@ export interface Native {
   readonly SOCK_SEQPACKET: number;
 }
 
-export const native = bindings('nestfront') as Native;
+const addon = bindings('nestfront') as Native & { init(mark: (buffer: object) => void): void };
+addon.init(markAsUntransferable);
+
+export const native: Native = addon;

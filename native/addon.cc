@@ -47,6 +47,7 @@ void Env::FinishEnd()
 	ring.Reset();
 	arena_template.Reset();
 	channel_template.Reset();
+	mark_untransferable.Reset();
 	done_(done_arg_);
 }
 
@@ -70,6 +71,14 @@ void SetGetter(v8::Local<v8::FunctionTemplate> tpl, const char* name, Nan::Gette
 			 data);
 }
 
+/* init(markAsUntransferable) */
+static NAN_METHOD(InitEnv)
+{
+	v8::Local<v8::Function> mark;
+	if (ArgFunction(info, 0, "markAsUntransferable", &mark))
+		EnvOf(info)->mark_untransferable.Reset(mark);
+}
+
 static void OnCleanup(void* arg, void (*done)(void*), void* done_arg)
 {
 	EnvBox* box = static_cast<EnvBox*>(arg);
@@ -86,6 +95,7 @@ static void Init(v8::Local<v8::Object> target)
 	box->env->loop = Nan::GetCurrentEventLoop();
 	box->hook = node::AddEnvironmentCleanupHook(box->env->isolate, OnCleanup, box);
 	v8::Local<v8::Value> data = Nan::New<v8::External>(box);
+	Export(target, "init", InitEnv, data);
 	InitSeqSocket(target, data);
 	InitSeqListener(target, data);
 	InitSockets(target, data);

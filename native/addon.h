@@ -42,6 +42,8 @@ class Env {
 
 	Nan::Global<v8::Function> layer, arena, mapping, channel, ring;
 	Nan::Global<v8::FunctionTemplate> arena_template, channel_template;
+	/* worker_threads.markAsUntransferable: Node aborts on a buffer that only V8 refuses to move */
+	Nan::Global<v8::Function> mark_untransferable;
 
 	void JobDone();
 	void End(void (*done)(void*), void* done_arg);

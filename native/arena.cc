@@ -32,7 +32,7 @@ class Arena final : public Nan::ObjectWrap, public Child {
 	static NAN_METHOD(Back) { RegionRing(info, EnvOf(info), Self(info)->region_, false); }
 	static NAN_METHOD(End);
 
-	void Open(v8::Local<v8::Object> self);
+	bool Open(v8::Local<v8::Object> self);
 	std::function<int()> Detach() override;
 	const struct nf_arena* Get() const { return region_->open ? &data_->arena : nullptr; }
 
@@ -41,7 +41,7 @@ class Arena final : public Nan::ObjectWrap, public Child {
 	{
 		return Nan::ObjectWrap::Unwrap<Arena>(info.This());
 	}
-	void MakeBuffer(v8::Local<v8::Object> self);
+	bool MakeBuffer(v8::Local<v8::Object> self);
 
 	LayerRef core_;
 	std::shared_ptr<ArenaData> data_;
@@ -50,7 +50,8 @@ class Arena final : public Nan::ObjectWrap, public Child {
 	Nan::Global<v8::Symbol> key_; /* who doesn't hold it can't detach: no transfer to workers */
 };
 
-void Arena::MakeBuffer(v8::Local<v8::Object> self)
+/* False: an exception is pending and there is no buffer. */
+bool Arena::MakeBuffer(v8::Local<v8::Object> self)
 {
 	v8::Isolate* isolate = core_->env->isolate;
 	v8::Local<v8::Value> value = Nan::Undefined();
@@ -60,15 +61,22 @@ void Arena::MakeBuffer(v8::Local<v8::Object> self)
 		v8::Local<v8::ArrayBuffer> buffer =
 			v8::ArrayBuffer::New(isolate, std::move(store));
 		v8::Local<v8::Symbol> key = v8::Symbol::New(isolate);
+		v8::Local<v8::Value> argv[] = {buffer};
+		if (core_->env->mark_untransferable.IsEmpty() ||
+		    Nan::Call(Nan::New(core_->env->mark_untransferable),
+			      Nan::GetCurrentContext()->Global(), 1, argv)
+			    .IsEmpty())
+			return false;
 		buffer->SetDetachKey(key);
 		buffer_.Reset(buffer);
 		key_.Reset(key);
 		value = buffer;
 	}
 	Property(self, "buffer", value);
+	return true;
 }
 
-void Arena::Open(v8::Local<v8::Object> self)
+bool Arena::Open(v8::Local<v8::Object> self)
 {
 	Wrap(self);
 	Ref();
@@ -79,7 +87,7 @@ void Arena::Open(v8::Local<v8::Object> self)
 	Property(self, "grefs", v8::Uint32Array::New(grefs, 0, data_->grefs.size()));
 	Property(self, "fd", Nan::New(data_->arena.fd));
 	Property(self, "bytes", Nan::New(static_cast<double>(region_->Bytes())));
-	MakeBuffer(self);
+	return MakeBuffer(self);
 }
 
 std::function<int()> Arena::Detach()
@@ -134,7 +142,9 @@ class AllocJob final : public LayerJob {
 		v8::Local<v8::Object> object;
 		if (!Construct(env_, env_->arena).ToLocal(&object))
 			return {};
-		(new Arena(core_, arena_, std::move(grefs_)))->Open(object);
+		/* not open for want of a buffer: the layer's close ends it */
+		if (!(new Arena(core_, arena_, std::move(grefs_)))->Open(object))
+			return {};
 		return object.As<v8::Value>();
 	}
 	void Abandon() override { core_->layer->ops->end(core_->layer, &arena_); }

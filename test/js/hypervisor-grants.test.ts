@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+// Grants, seals, quarantine, donations and channels of the embedded layer, from honest domains and
+// from ones that try what they must not (HOSTILE.md 5, 14, 15, 17, 22).
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
+import test, { type ExecutionContext } from 'ava';
+import { HV, LAYOUT } from '../../lib/hypervisor/protocol.js';
+import { QUOTA } from '../../lib/hypervisor/quota.js';
+import { native, type ArenaKey, type NativeLayer } from '../../lib/native.cjs';
+import {
+  eventually,
+  openDomain,
+  RawDomain,
+  startHypervisor,
+  type TestHypervisor,
+} from './helpers/hypervisor.js';
+
+const key = (peer: number, readonly = false, purpose = 1): ArenaKey => ({
+  peer,
+  device: 0,
+  queue: 0,
+  purpose,
+  readonly,
+});
+
+interface Pair {
+  hv: TestHypervisor;
+  front: NativeLayer;
+  back: NativeLayer;
+}
+
+async function pair(t: ExecutionContext, flags: string[] = []): Promise<Pair> {
+  const hv = await startHypervisor(t, flags);
+  const back = await openDomain(t, hv, 'back', { domid: 0 });
+  const front = await openDomain(t, hv, 'front');
+  return { hv, front, back };
+}
+
+/** Everything one can try to write through a descriptor. */
+function tryToWrite(t: ExecutionContext, fd: number): void {
+  const refused = { message: /EPERM|EACCES/ };
+  t.throws(() => native.mapShared(fd, 0, 4096, true), refused, 'shared mapping');
+  t.throws(() => writeSync(fd, 'x', 0), refused, 'write()');
+  t.throws(() => ftruncateSync(fd, 0), refused, 'truncate to 0');
+  t.throws(() => ftruncateSync(fd, 1 << 20), refused, 'grow');
+  t.throws(() => native.memfdPunch(fd, 0, 4096), refused, 'punch');
+  t.throws(() => native.memfdSeal(fd, native.F_SEAL_WRITE), refused, 'more seals');
+  const again = openSync(`/proc/self/fd/${fd}`, constants.O_RDWR);
+  t.throws(() => native.mapShared(again, 0, 4096, true), refused, 'mapping after reopen');
+  t.throws(() => writeSync(again, 'x', 0), refused, 'write() after reopen');
+  closeSync(again);
+}
+
+/** MAP one grant; the descriptor is the raw domain's. */
+async function rawMap(
+  raw: RawDomain,
+  peer: number,
+  gref: number,
+  readonly: boolean,
+): Promise<{ status: number; fds: number[] }> {
+  const l = LAYOUT.nf_hv_map;
+  const message = raw.message(HV.MAP, l.size + 4);
+  message.writeUInt16LE(peer, l.peer);
+  message.writeUInt16LE(readonly ? 1 : 0, l.readonly);
+  message.writeUInt32LE(1, l.count);
+  message.writeUInt32LE(gref, l.size);
+  return raw.call(message);
+}
+
+test.serial('a read-only grant cannot be written by its grantee in any way', async (t) => {
+  const hv = await startHypervisor(t);
+  const front = await openDomain(t, hv, 'front');
+  const raw = await RawDomain.open(t, hv, 'grantee');
+  const arena = await front.alloc(key(raw.domid, true), 2, false);
+  arena.write(0, Buffer.from('readable'));
+  const [gref = 0] = arena.grefs;
+  t.is((await rawMap(raw, front.domid, gref, false)).status, -13);
+  const { fds } = await rawMap(raw, front.domid, gref, true);
+  const [fd = -1] = fds;
+  tryToWrite(t, fd);
+  const seen = Buffer.from(new Uint8Array(native.mapShared(fd, 0, 4096, false)));
+  t.is(seen.toString('latin1', 0, 8), 'readable');
+  arena.write(0, Buffer.from('still the granter'));
+});
+
+test.serial("a peer's grant table can be read, not written", async (t) => {
+  const hv = await startHypervisor(t);
+  const front = await openDomain(t, hv, 'front');
+  const raw = await RawDomain.open(t, hv, 'grantee');
+  const ask = raw.message(HV.TABLE, LAYOUT.nf_hv_table.size);
+  ask.writeUInt16LE(front.domid, LAYOUT.nf_hv_table.peer);
+  t.is((await raw.call(ask)).status, -13); // it grants us nothing
+  const arena = await front.alloc(key(raw.domid), 1, false);
+  const reply = await raw.call(ask);
+  const fd = RawDomain.fdOf(reply);
+  tryToWrite(t, fd);
+  const words = new Uint16Array(native.mapShared(fd, 0, 4096, false));
+  const [gref = 0] = arena.grefs;
+  t.deepEqual([words[gref * 4], words[gref * 4 + 1]], [1, raw.domid]);
+});
+
+test.serial('a forged entry names nothing; a withdrawn one is not mapped', async (t) => {
+  const hv = await startHypervisor(t);
+  const forger = await RawDomain.open(t, hv, 'forger');
+  const hello = forger.message(HV.HELLO, LAYOUT.nf_hv_hello.size);
+  hello.writeUInt32LE(1, LAYOUT.nf_hv_hello.version);
+  const tableFd = RawDomain.fdOf(await forger.call(hello));
+  const table = new Uint16Array(native.mapShared(tableFd, 0, 4096, true));
+  const grantee = await openDomain(t, hv, 'grantee');
+  const third = await openDomain(t, hv, 'third');
+  await third.alloc(key(forger.domid), 1, false);
+  for (const gref of [8, 9, 100]) {
+    table[gref * 4 + 1] = grantee.domid;
+    table[gref * 4 + 2] = 1; // a frame of somebody
+    table[gref * 4] = 1;
+  }
+  for (const gref of [8, 9, 100, 0, 0xffffffff]) {
+    const grefs = Uint32Array.of(gref);
+    await t.throwsAsync(grantee.map(forger.domid, grefs, false), { code: 'EACCES' });
+  }
+  const message = forger.message(HV.ALLOC, LAYOUT.nf_hv_alloc.size);
+  message.writeUInt16LE(grantee.domid, LAYOUT.nf_hv_alloc.key);
+  message.writeUInt32LE(1, LAYOUT.nf_hv_alloc.pages);
+  const { body } = await forger.call(message);
+  const gref = body.readUInt32LE(LAYOUT.nf_hv_alloc_reply.size);
+  table[gref * 4] = 0;
+  await t.throwsAsync(grantee.map(forger.domid, Uint32Array.of(gref), false), { code: 'EACCES' });
+  table[gref * 4] = 1;
+  await grantee.map(forger.domid, Uint32Array.of(gref), false);
+});
+
+test.serial("nobody maps another's grant, a revoked one, or half of a list", async (t) => {
+  const { hv, front, back } = await pair(t);
+  const other = await openDomain(t, hv, 'other');
+  const mine = await front.alloc(key(0), 2, false);
+  const denied = { code: 'EACCES' };
+  await t.throwsAsync(other.map(front.domid, mine.grefs, false), denied);
+  await t.throwsAsync(back.map(front.domid, Uint32Array.of(...mine.grefs, 4000), false), denied);
+  await t.throwsAsync(back.map(77, mine.grefs, false), denied);
+  t.is((await hv.client.listDomains())[0]?.mappings, 0);
+  t.true(await mine.end());
+  await t.throwsAsync(back.map(front.domid, mine.grefs, false), denied);
+});
+
+test.serial('an arena that ends while mapped is emptied, kept apart and charged', async (t) => {
+  const { hv, front, back } = await pair(t);
+  const arena = await front.alloc(key(0), 4, false);
+  arena.write(0, Buffer.from('secret of the past'));
+  const grefs = Uint32Array.from(arena.grefs);
+  const mapping = await back.map(front.domid, grefs, false);
+  t.is(mapping.read(0, 6).toString(), 'secret');
+  t.false(await arena.end());
+  t.deepEqual(mapping.read(0, 18), Buffer.alloc(18));
+  const [, charged] = await hv.client.listDomains();
+  t.is((await hv.client.listDomains())[0]?.quarantinedPages, 4);
+  t.is(charged?.pages, 0);
+  const next = await front.alloc(key(0), 4, false);
+  t.is(next.grefs.filter((gref) => grefs.includes(gref)).length, 0, 'numbers wait as well');
+  await mapping.unmap();
+  t.is((await hv.client.listDomains())[0]?.quarantinedPages, 0);
+  const after = await front.alloc(key(0), 4, false);
+  t.deepEqual(after.grefs, grefs);
+  t.deepEqual(after.read(0, 18), Buffer.alloc(18));
+});
+
+test.serial('what is in quarantine goes when the grantee dies', async (t) => {
+  const { hv, front, back } = await pair(t);
+  const arena = await front.alloc(key(0, true), 4, false);
+  await back.map(front.domid, arena.grefs, true);
+  t.false(await arena.end());
+  t.is((await hv.client.stats()).quarantinedPages, 4);
+  await back.close();
+  await eventually(async () => (await hv.client.stats()).quarantinedPages === 0);
+});
+
+test.serial('a later domain of the same domid inherits no grant', async (t) => {
+  const { hv, front, back } = await pair(t);
+  const arena = await front.alloc(key(0), 1, false);
+  await back.close();
+  await eventually(async () => (await hv.client.listDomains())[0]?.state === 'dead');
+  const again = await openDomain(t, hv, 'again', { domid: 0 });
+  await t.throwsAsync(again.map(front.domid, arena.grefs, false), { code: 'EACCES' });
+  t.true(await arena.end());
+});
+
+test.serial('quotas: pages, grant numbers, mappings, ports, connections', async (t) => {
+  const { hv, front, back } = await pair(t);
+  const out = { code: 'EDQUOT' };
+  for (let i = 0; i < QUOTA.grefs / 2048 - 1; i++) await front.alloc(key(0), 2048, true);
+  await t.throwsAsync(front.alloc(key(0), 2048, true), { code: 'ENOSPC' });
+  const small = await front.alloc(key(0), 1, false);
+  const many = new Uint32Array(2048).fill(small.grefs[0] ?? 0);
+  for (let i = 0; i < QUOTA.mappings / 2048; i++) await back.map(front.domid, many, false);
+  await t.throwsAsync(back.map(front.domid, small.grefs, false), out);
+  for (let i = 0; i < QUOTA.ports; i++) await front.allocChan(0, 0, 0, 6);
+  await t.throwsAsync(front.allocChan(0, 0, 0, 6), out);
+  const clones: number[] = [];
+  for (let i = 1; i < QUOTA.connections; i++) clones.push(await front.clone());
+  await t.throwsAsync(front.clone(), out);
+  clones.forEach((fd) => native.close(fd));
+  await front.close();
+  await back.close();
+  await eventually(async () => (await hv.client.stats()).arenas === 0);
+  const { pages, ports, quarantinedPages, donations } = await hv.client.stats();
+  t.deepEqual(
+    { pages, ports, quarantinedPages, donations },
+    {
+      ...{ pages: 0, ports: 0, quarantinedPages: 0, donations: 0 },
+    },
+  );
+});
+
+test.serial('channels: only the named peer binds, once, and hears the other end die', async (t) => {
+  const { hv, front, back } = await pair(t);
+  const other = await openDomain(t, hv, 'other');
+  const ours = await front.allocChan(0, 0, 0, 6);
+  await t.throwsAsync(other.bindChan(front.domid, ours.port), { code: 'EACCES' });
+  await t.throwsAsync(back.bindChan(front.domid, 999), { code: 'EACCES' });
+  const theirs = await back.bindChan(front.domid, ours.port);
+  await t.throwsAsync(back.bindChan(front.domid, ours.port), { code: 'EBUSY' });
+  let heard = 0;
+  let gone = false;
+  theirs.watch(
+    (count) => (heard += count),
+    () => (gone = true),
+  );
+  for (let i = 0; i < 1000; i++) ours.notify(); // pending: merged, never blocks
+  await eventually(() => heard > 0);
+  await front.close();
+  await eventually(() => gone);
+});
+
+test.serial('an unbound port hears that its peer died', async (t) => {
+  const { front, back } = await pair(t);
+  const port = await front.allocChan(0, 0, 0, 6);
+  let gone = false;
+  port.watch(
+    () => undefined,
+    () => (gone = true),
+  );
+  await back.close();
+  await t.notThrowsAsync(eventually(() => gone));
+});
+
+test.serial('donated pages: two layers, one set of pages, equal numbers', async (t) => {
+  const outer = await pair(t);
+  const [held, outerFd] = native.seqpacketPair();
+  t.teardown(() => [held, outerFd].forEach((fd) => native.close(fd)));
+  const inner = await pair(t, ['--outer-fd', '1']);
+  const { front: l1, back: l0 } = outer;
+  const { back: relay, front: l2 } = inner;
+  const wanted = { peer: 0, innerOwner: l2.domid, device: 3, queue: 1, readonly: true };
+  const below = await l1.alloc({ ...wanted, purpose: 4 }, 8, true);
+  t.is(below.buffer, undefined);
+  await relay.donate(l2.domid, below, true);
+  const plain = await l2.alloc(key(0), 2, false);
+  t.true(
+    plain.grefs.every((gref) => gref > 16000),
+    'plain numbers come from the top',
+  );
+  const above = await l2.alloc({ ...wanted, innerOwner: 0x7ff0, purpose: 4 }, 8, false);
+  t.deepEqual(above.grefs, below.grefs);
+  above.write(5, Buffer.from('through both layers'));
+  const seen = await l0.map(l1.domid, below.grefs, true);
+  t.is(seen.read(5, 19).toString(), 'through both layers');
+  // the next allocation is fresh again
+  const fresh = await l2.alloc({ ...wanted, innerOwner: 0x7ff0, purpose: 4 }, 8, false);
+  t.notDeepEqual(fresh.grefs, below.grefs);
+  // ending the outer grant stops what L2 writes from being seen
+  t.false(await below.end());
+  t.true(await above.end());
+});
+
+test.serial('donations: only privileged, only sealed memory, only what fits', async (t) => {
+  const outer = await pair(t);
+  const { hv, front, back } = await pair(t);
+  const arena = await outer.front.alloc(key(0, false, 5), 4, true);
+  await back.donate(front.domid, arena, false);
+  await t.throwsAsync(front.alloc(key(0, false, 5), 5, false), { code: 'EINVAL' });
+  const got = await front.alloc(key(0, false, 5), 3, false);
+  got.write(0, Buffer.from('x'));
+  await back.donate(front.domid, arena, true);
+  await front.alloc(key(0), 8, false); // takes 8 and on
+  await t.throwsAsync(front.alloc(key(0, false, 5), 4, false), { code: 'EEXIST' });
+  const raw = await RawDomain.open(t, hv, 'plain');
+  const fd = native.memfdCreate('mine', 4);
+  t.teardown(() => native.close(fd));
+  const l = LAYOUT.nf_hv_donate;
+  const message = raw.message(HV.DONATE, l.size);
+  message.writeUInt16LE(front.domid, l.key);
+  message.writeUInt32LE(4, l.pages);
+  t.is((await raw.call(message, [fd])).status, -13);
+  t.is((await hv.client.stats()).donations, 1);
+  await back.close();
+  await eventually(async () => (await hv.client.stats()).donations === 0);
+});
+
+test.serial('donated channel ends: L2 rings L0 without L1', async (t) => {
+  const outer = await pair(t);
+  const inner = await pair(t);
+  const ours = await outer.front.allocChan(0, 0, 0, 6);
+  await inner.back.donateChan(inner.front.domid, 0, 0, 6, ours);
+  const l2 = await inner.front.allocChan(0, 0, 0, 6);
+  const l0 = await outer.back.bindChan(outer.front.domid, ours.port);
+  await ours.close();
+  l2.notify();
+  let heard = 0;
+  l0.watch((count) => (heard += count));
+  await eventually(() => heard === 1);
+  // pages and channels don't get mixed up
+  await inner.back.donateChan(inner.front.domid, 0, 0, 9, l2);
+  const plain = await inner.front.alloc(key(0, false, 9), 1, false);
+  plain.write(0, Buffer.from('memory'));
+  t.is(plain.read(0, 6).toString(), 'memory');
+});
