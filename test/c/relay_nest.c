@@ -81,7 +81,7 @@ struct nest_link *nest_link(struct nest *n, uint32_t index, const struct nest_op
 	struct rig_options l2 = {.queues = o->queues};
 	uint16_t l2_domid = (uint16_t)(2 + index);
 	rig_domain(&n->inner, l2_domid);
-	mem_world_gref_base(n->inner.w, l2_domid, 100 + 50 * index);
+	mem_world_gref_base(n->inner.w, l2_domid, 9000 + 1000 * index);
 	if (mem_vif_create(&l->outer_vif, n->outer.w, 1, 0, (uint16_t)index, NULL) < 0 ||
 	    mem_vif_create(&l->inner_vif, n->inner.w, l2_domid, 0, (uint16_t)(10 + index), NULL) <
 		    0)
@@ -202,11 +202,14 @@ static int until_counter(struct nest *n, struct rig_end *e, enum nf_counter c, u
 	return 0;
 }
 
-static uint64_t harm(const struct rig_end *e)
+static uint64_t harm(const struct nest_link *l, const struct rig_end *e)
 {
-	return rig_counter(e, NF_COUNTER_sink_lost) + rig_counter(e, NF_COUNTER_sink_corrupted) +
-	       rig_counter(e, NF_COUNTER_sink_duplicated) +
-	       rig_counter(e, NF_COUNTER_sink_reordered);
+	uint64_t sum = rig_counter(e, NF_COUNTER_sink_corrupted);
+	if (!l->is_restarted)
+		sum += rig_counter(e, NF_COUNTER_sink_lost) +
+		       rig_counter(e, NF_COUNTER_sink_duplicated) +
+		       rig_counter(e, NF_COUNTER_sink_reordered);
+	return sum;
 }
 
 bool nest_moves(struct nest_link *l, uint32_t bytes, uint32_t frames, unsigned ms)
@@ -225,7 +228,7 @@ bool nest_moves(struct nest_link *l, uint32_t bytes, uint32_t frames, unsigned m
 		       (unsigned long long)frames,
 		       (unsigned long long)(rig_counter(l->l2, NF_COUNTER_sink_packets) - down),
 		       (unsigned long long)frames);
-	return rc == 0 && harm(l->l0) == 0 && harm(l->l2) == 0;
+	return rc == 0 && harm(l, l->l0) == 0 && harm(l, l->l2) == 0;
 }
 
 const struct nf_counters *nest_block(const struct nest_link *l, uint32_t queue)

@@ -23,7 +23,8 @@ struct nest_link {
 	struct nf_net_relay *relay;
 	char inner_path[64], outer_path[64], tokens[2][16];
 	uint32_t queues;
-	int last; /* of step */
+	bool is_restarted; /* a generator began anew: its sequence proves nothing any more */
+	int last;	   /* of step */
 	char notice[512];
 	char said[4096]; /* every notice */
 };
