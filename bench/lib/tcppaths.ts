@@ -124,10 +124,16 @@ async function connected(stack: Stack, spec: VariantSpec): Promise<TcpPath> {
   };
 }
 
-const REMEDY =
+const NAMESPACES =
   'sudo npm start; or sudo sysctl -w kernel.unprivileged_userns_clone=1 ' +
-  'kernel.apparmor_restrict_unprivileged_userns=0; in docker add ' +
-  '--cap-add SYS_ADMIN --cap-add NET_ADMIN --device /dev/net/tun --security-opt seccomp=unconfined';
+  'kernel.apparmor_restrict_unprivileged_userns=0; in docker: --privileged, or --device ' +
+  '/dev/net/tun --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined';
+
+/** What to do about it: a refusal of the kernel's has a known way out, the rest is for doctor. */
+const remedyOf = (error: unknown): string =>
+  error instanceof NestfrontError && ['NF_EPERM', 'NF_EACCES'].includes(error.code)
+    ? NAMESPACES
+    : 'npx nestfront doctor says what is missing';
 
 /** Brings up every path that this machine allows; what it refuses is told once a path. */
 export async function tcpPaths(
@@ -148,7 +154,7 @@ export async function tcpPaths(
       continue;
     }
     const reason = s.reason instanceof Error ? s.reason.message : String(s.reason);
-    skipped.push({ bench: 'tcp', path: starts[i]?.[0] ?? '', reason, remedy: REMEDY });
+    skipped.push({ bench: 'tcp', path: starts[i]?.[0] ?? '', reason, remedy: remedyOf(s.reason) });
   }
   return { paths, skipped };
 }
