@@ -80,9 +80,9 @@ isolated('a program runs inside a domain and sees only what is its own', async (
 
 isolated('nothing is left of a stack that was closed', async (t) => {
   const before = e.ownDescriptors().sort();
-  const networks = e.namespacesInUse('net');
   const stack = await e.up(t, { devices: e.genDevices(e.PATHS) });
   const { pids, hypervisors } = stack.metadata();
+  const networks = e.networksOf(Object.values(pids));
   const directory = join(runtimeDirectory(), stack.name);
   t.true(existsSync(directory));
   const started = performance.now();
@@ -94,7 +94,8 @@ isolated('nothing is left of a stack that was closed', async (t) => {
   t.deepEqual(e.processesWith(`${stack.name}/`), []);
   t.false(existsSync(directory));
   t.deepEqual(e.ownDescriptors().sort(), before, 'descriptors of this process');
-  for (const network of e.namespacesInUse('net')) t.true(networks.has(network), network);
+  const left = e.namespacesInUse('net');
+  for (const network of networks) t.false(left.has(network), network);
   t.false(
     (await gc()).some((line) => line.includes(stack.name)),
     'gc finds nothing',

@@ -123,6 +123,11 @@ export function namespacesInUse(kind: 'net' | 'user'): Set<string> {
   return found;
 }
 
+/** Network namespaces of processes. */
+export function networksOf(pids: readonly number[]): string[] {
+  return pids.map((pid) => readlinkSync(`/proc/${pid}/ns/net`));
+}
+
 /** Descriptors of this process that are memfds, sockets or namespaces. */
 export function ownDescriptors(): string[] {
   return readdirSync('/proc/self/fd')
