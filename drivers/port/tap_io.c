@@ -79,14 +79,16 @@ static int read_frame(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs, st
 		struct nf_vnet_hdr v;
 		uint8_t space[NF_VNET_HDR_BYTES_MAX];
 	} hdr = {0};
-	struct iovec iov[1 + READ_BUFS] = {{&hdr, t->hdr_bytes}};
+	struct iovec iov[2 + READ_BUFS] = {{&hdr, t->hdr_bytes}};
 	uint32_t room = 0, n = 0;
+	uint8_t beyond; /* a longer frame is cut without a word: seen by a byte that got here */
 
 	for (; n < nbufs && n < READ_BUFS && room < NF_NETIF_FRAME_MAX; n++) {
 		iov[1 + n] = (struct iovec){bufs[n].data, bufs[n].bytes};
 		room += bufs[n].bytes;
 	}
-	ssize_t got = readv(t->fd, iov, (int)(1 + n));
+	iov[1 + n] = (struct iovec){&beyond, 1};
+	ssize_t got = readv(t->fd, iov, (int)(2 + n));
 	if (got < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
@@ -94,7 +96,7 @@ static int read_frame(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs, st
 	}
 	size_t bytes = (size_t)got - t->hdr_bytes;
 	if ((size_t)got < t->hdr_bytes + 14u || bytes > NF_NETIF_FRAME_MAX || bytes > room)
-		return -EAGAIN; /* the kernel says how long it was, and cut it */
+		return -EAGAIN;
 	f->bytes = (uint32_t)bytes;
 	f->count = (uint16_t)spread(bufs, n, f->bytes);
 	f->first = 0;

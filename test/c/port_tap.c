@@ -7,6 +7,7 @@
 #include "nf/netif.h"
 #include "nf/offload.h"
 #include "nf/port.h"
+#include "netns.h"
 #include "tap.h"
 
 #include <arpa/inet.h>
@@ -29,36 +30,6 @@ static struct nf_counters counters[2];
 static uint8_t pages[BUFS][4096] __attribute__((aligned(4096)));
 static struct nf_port ports[2];
 static uint32_t gso_seen, blank_seen, largest;
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? -errno : 0;
-}
-
-/* A user and a network namespace of our own, or why not. */
-static const char *enter_namespaces(void)
-{
-	char map[64];
-	unsigned uid = geteuid(), gid = getegid();
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		return "user namespaces are refused here";
-	write_text("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof(map), "0 %u 1", uid);
-	if (write_text("/proc/self/uid_map", map))
-		return "uid_map is refused here";
-	snprintf(map, sizeof(map), "0 %u 1", gid);
-	if (write_text("/proc/self/gid_map", map))
-		return "gid_map is refused here";
-	int fd = open("/dev/net/tun", O_RDWR);
-	if (fd < 0)
-		return "/dev/net/tun cannot be opened by this user";
-	close(fd);
-	return NULL;
-}
 
 static void set_ip(const char *name, const char *ip)
 {
