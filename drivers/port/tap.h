@@ -3,7 +3,8 @@
 #ifndef NF_PORT_TAP_H
 #define NF_PORT_TAP_H
 
-#include <net/if.h>
+#include <sys/socket.h>
+#include <linux/if.h>
 #include <stdbool.h>
 
 #include "nf/port.h"

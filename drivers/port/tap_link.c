@@ -3,7 +3,7 @@
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <net/if_arp.h>
+#include <linux/if_arp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
