@@ -177,7 +177,7 @@ int nf__link_start(struct nf_net_relay *r)
 		}
 		NF_COUNT(r->blocks[i], connects, 1);
 	}
-	r->error = 0;
+	nf__link_healed(r);
 	return 0;
 }
 

@@ -26,8 +26,9 @@ struct nf_net_relay {
 	enum nf__link_state state;
 	bool was_prepared; /* outer rings were looked at: its end is ours to acknowledge */
 	bool is_shutdown;
-	bool is_confined; /* direct */
-	int error;	  /* of this connection; 0 none */
+	bool is_confined;      /* direct */
+	bool is_error_written; /* in the inner node, by us */
+	int error;	       /* of this connection; 0 none */
 	uint32_t generation;
 	uint32_t queues;     /* attached or, direct, joined */
 	int event_fd;	     /* a queue stopped */
@@ -65,6 +66,8 @@ void nf__link_notice(struct nf_net_relay *r, const char *fmt, ...)
 /* Notice, the inner device's error node, the connection's error; returns error. */
 int nf__link_fail(struct nf_net_relay *r, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* It runs: what was wrong before is no more. */
+void nf__link_healed(struct nf_net_relay *r);
 /* One end's connection is over with this phase or errno: says why, if it was not in order. */
 void nf__link_ended(struct nf_net_relay *r, bool is_outer, int phase);
 /* The same for what stopped a queue. */

@@ -25,15 +25,8 @@ int nf__queue_run(struct nf__queue *q)
 	if (q->hung_up)
 		return -ENODEV;
 	int rc = q->mode == NF_RELAY_COPY ? nf__copy_pass(q) : nf__translate_pass(q);
-	if (rc < 0) {
-		if (rc == -EPROTO)
-			NF_COUNT(q->counters, protocol_errors, 1);
-		return rc;
-	}
-	if (rc > 0)
-		NF_COUNT(q->counters, rounds_busy, 1);
-	else
-		NF_COUNT(q->counters, rounds_empty, 1);
+	if (rc == -EPROTO)
+		NF_COUNT(q->counters, protocol_errors, 1);
 	return rc;
 }
 
@@ -142,7 +135,7 @@ int nf__queue_init(struct nf__queue *q, enum nf_relay_mode mode)
 	if (q->in->tx.count != NF__IDS || q->in->rx.count != NF__IDS ||
 	    q->out->tx.count != NF__IDS || q->out->rx.count != NF__IDS)
 		return -EINVAL;
-	q->item = (struct nf_poll_item){.ops = &item_ops};
+	q->item = (struct nf_poll_item){.ops = &item_ops, .counters = q->counters};
 	q->mode = mode;
 	memset(q->left, 0, sizeof(q->left));
 	q->fault = (struct nf__fault){0};

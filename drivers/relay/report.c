@@ -55,9 +55,23 @@ int nf__link_fail(struct nf_net_relay *r, int error, const char *fmt, ...)
 		return error;
 	snprintf(path, sizeof(path), "%s/error", r->inner_path);
 	int rc = nf_store_write(r->cfg.inner.store, 0, path, line);
+	r->is_error_written = rc >= 0;
 	if (rc < 0)
 		nf__link_notice(r, "cannot write %s: errno %d", path, -rc);
 	return error;
+}
+
+void nf__link_healed(struct nf_net_relay *r)
+{
+	char path[NF_STORE_PATH_MAX + 16];
+	r->error = 0;
+	if (!r->is_error_written)
+		return;
+	snprintf(path, sizeof(path), "%s/error", r->inner_path);
+	int rc = nf_store_rm(r->cfg.inner.store, 0, path);
+	if (rc < 0 && rc != -ENOENT)
+		nf__link_notice(r, "cannot remove %s: errno %d", path, -rc);
+	r->is_error_written = false;
 }
 
 void nf__link_ended(struct nf_net_relay *r, bool is_outer, int phase)

@@ -14,17 +14,33 @@ struct nf_relay_config {
 	struct nf_net_config inner; /* path: the backend node on the inner layer; port NULL */
 	struct nf_net_config outer; /* path: the frontend node on the outer layer; port NULL */
 	enum nf_relay_mode mode;
-	bool trust_inner; /* direct against a back that is not static-only: unconfined, and reported */
+	bool trust_inner; /* direct against a back that is not static-only: unconfined, and reported
+			   */
 };
 
+/*
+ * One relayed device. Control thread only; the queues run on inner.poller. The configuration is
+ * copied; layers, stores, poller, counters and notice stay the caller's until close.
+ */
 struct nf_net_relay;
-/* -EINVAL with a notice: direct asked for, the outer back is not static-only and !trust_inner is
- * found at step time and fails the inner device by name. */
+/* -EINVAL: no such mode, or paths that name no device; -ENOSYS: the layers cannot donate
+ * (translate, direct) or number equally (direct); or an errno of opening either end. */
 int nf_net_relay_open(const struct nf_relay_config *cfg, struct nf_net_relay **out);
-int nf_net_relay_step(struct nf_net_relay *r); /* advances both ends; after any event of either */
+/*
+ * Advances both ends; after any event of either. Returns where the connection is, as enum
+ * nf_net_phase: WAITING, OFFERING, MAPPED, RUNNING, CLOSING, CLOSED; or a negative errno when its
+ * ends cannot be opened again (-ENOENT: the device was removed; close it).
+ *
+ * What a mode cannot do with this L2 or this L0 is refused here: the reason goes to inner.notice,
+ * to the inner device's error node and to the counters, both ends are closed, and after a pause
+ * that grows from 0.1 to 12.8 s it is tried again. So is a connection that an end broke.
+ */
+int nf_net_relay_step(struct nf_net_relay *r);
+/* Orderly: outer first, then inner; steps until CLOSED. Does not come back. */
 int nf_net_relay_shutdown(struct nf_net_relay *r);
+/* At once: everything is freed, what L0 still maps goes to quarantine. NULL is fine. */
 void nf_net_relay_close(struct nf_net_relay *r);
-/* Control descriptors to wait on (ctrl rings of both ends): up to cap; returns how many. */
+/* Descriptors to wait on (POLLIN): always one, the same for the relay's life. */
 int nf_net_relay_fds(struct nf_net_relay *r, int *fds, int cap);
 
 #endif
