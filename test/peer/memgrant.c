@@ -187,7 +187,8 @@ static void quarantine(struct mem_world *w, struct mem_pages *p, uint16_t peer)
 	w->quarantine = p;
 }
 
-static int drop(struct mem_world *w, struct mem_domain *dom, struct mem_arena *a)
+/* is_death: the granter's; what is mapped lives on as long as it is mapped, charged to nobody. */
+static int drop(struct mem_world *w, struct mem_domain *dom, struct mem_arena *a, bool is_death)
 {
 	struct mem_pages *p = a->pages;
 	uint16_t peer = a->peer;
@@ -201,7 +202,7 @@ static int drop(struct mem_world *w, struct mem_domain *dom, struct mem_arena *a
 	}
 	dom->granted_pages -= p->pages;
 	int err = p->mapped ? -EBUSY : 0;
-	if (err)
+	if (err && !is_death)
 		quarantine(w, p, peer);
 	mem__pages_put(p);
 	free(a);
@@ -210,7 +211,7 @@ static int drop(struct mem_world *w, struct mem_domain *dom, struct mem_arena *a
 
 void mem__arena_drop(struct mem_world *w, uint16_t domid, struct mem_arena *a)
 {
-	drop(w, &w->domains[domid], a);
+	drop(w, &w->domains[domid], a, true);
 }
 
 int mem__end(struct nf_layer *l, struct nf_arena *arena)
@@ -223,7 +224,7 @@ int mem__end(struct nf_layer *l, struct nf_arena *arena)
 	while (a && a->id != arena->id)
 		a = a->next;
 	if (a) {
-		int busy = drop(m->w, mem__domain(m), a);
+		int busy = drop(m->w, mem__domain(m), a, false);
 		err = err ? err : busy;
 	} else if (!err) {
 		err = -EINVAL;

@@ -40,7 +40,8 @@ void mem_world_privileged(struct mem_world *w, uint16_t domid, bool privileged);
 void mem_world_quota(struct mem_world *w, uint16_t domid, uint32_t pages);
 /*
  * The domain dies as the kernel would have it: its channels hang up, its store connections close,
- * its grants end (what others map stays theirs, punched), quarantine charged to it is freed and
+ * its grants end (what others map stays theirs until they unmap), quarantine charged to it is freed
+ * and
  * @releaseDomain fires. Its layer objects answer -ECONNRESET; its own mappings are left for the
  * test to unmap. A later mem_world_layer makes a new domain of that number.
  */

@@ -259,6 +259,32 @@ bool rig_pair_moves(struct rig_pair *p, uint32_t frames, unsigned ms)
 	return rc == 0 && harm(p->back) == 0 && harm(p->front) == 0;
 }
 
+static int end_tell(const struct rig_end *e, char *text, size_t cap)
+{
+	static const struct {
+		const char *name;
+		enum nf_counter c;
+	} told[] = {{"gen", NF_COUNTER_gen_packets},	 {"sink", NF_COUNTER_sink_packets},
+		    {"lost", NF_COUNTER_sink_lost},	 {"dup", NF_COUNTER_sink_duplicated},
+		    {"bad", NF_COUNTER_sink_corrupted},	 {"tx", NF_COUNTER_tx_packets},
+		    {"rx", NF_COUNTER_rx_packets},	 {"sent", NF_COUNTER_notify_sent},
+		    {"got", NF_COUNTER_notify_received}, {"sleeps", NF_COUNTER_sleeps}};
+	int at = snprintf(text, cap, "%s: phase %d", e->is_back ? "back" : "front", rig_phase(e));
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+		at += snprintf(text + at, cap - (size_t)at, " %s %llu", told[i].name,
+			       (unsigned long long)rig_counter(e, told[i].c));
+	return at;
+}
+
+const char *rig_pair_tell(const struct rig_pair *p)
+{
+	static char text[480];
+	int at = end_tell(p->front, text, sizeof(text) / 2);
+	at += snprintf(text + at, sizeof(text) - (size_t)at, "; ");
+	(void)end_tell(p->back, text + at, sizeof(text) - (size_t)at);
+	return text;
+}
+
 void rig_pair_close(struct rig_pair *p)
 {
 	if (p->front)

@@ -85,6 +85,8 @@ int rig_pair_open(struct rig_pair *p, struct rig *r, uint16_t front, uint16_t ba
 		  const struct rig_options *o);
 /* True when `frames` more frames go each way, unharmed, within ms. */
 bool rig_pair_moves(struct rig_pair *p, uint32_t frames, unsigned ms);
+/* Where both ends stand, in one line; a static buffer. */
+const char *rig_pair_tell(const struct rig_pair *p);
 void rig_pair_close(struct rig_pair *p);
 
 #endif

@@ -30,7 +30,7 @@ bool scene_open(struct scene *s, enum nf_poll_mode mode)
 		return fail(s, "the bystander does not connect: %d %s", rc,
 			    s->bystander.back ? s->bystander.back->notice : "");
 	if (!rig_pair_moves(&s->bystander, 100, 5000))
-		return fail(s, "the bystander moves nothing");
+		return fail(s, "the bystander stands: %s", rig_pair_tell(&s->bystander));
 	mem_world_baseline(s->r.w, &s->base);
 	return true;
 }
@@ -95,7 +95,8 @@ const char *scene_error(struct scene *s)
 
 static bool bystander_goes_on(struct scene *s)
 {
-	return rig_pair_moves(&s->bystander, 200, 5000) || fail(s, "the bystander has stopped");
+	return rig_pair_moves(&s->bystander, 200, 5000) ||
+	       fail(s, "the bystander has stopped: %s", rig_pair_tell(&s->bystander));
 }
 
 bool scene_refused(struct scene *s, const char *text)
