@@ -14,6 +14,16 @@
 
 #define NEST_LINKS 3u
 
+struct nest_options {
+	enum nf_relay_mode mode;
+	bool trust_inner;
+	bool no_l0, no_l2;			    /* the test stands there */
+	bool l0_not_static;			    /* L0 does not offer static grants only */
+	uint32_t queues;			    /* 0: 1 */
+	uint32_t frame_bytes;			    /* the generators' first size; 0: 60 */
+	enum nf_net_grants l0_grants, inner_grants; /* 0: STATIC */
+};
+
 /* One relayed device: outer devid is its index, inner devid 10 + index, L2's domid 2 + index. */
 struct nest_link {
 	struct nest *n;
@@ -22,6 +32,7 @@ struct nest_link {
 	struct rig_end *l0, *l2; /* honest ends; NULL where a hostile one stands */
 	struct nf_net_relay *relay;
 	char inner_path[64], outer_path[64], tokens[2][16];
+	struct nest_options options;
 	uint32_t queues;
 	bool is_restarted; /* a generator began anew: its sequence proves nothing any more */
 	int last;	   /* of step */
@@ -35,20 +46,12 @@ struct nest {
 	struct mem_baseline outer_base, inner_base;
 };
 
-struct nest_options {
-	enum nf_relay_mode mode;
-	bool trust_inner;
-	bool no_l0, no_l2;			    /* the test stands there */
-	bool l0_not_static;			    /* L0 does not offer static grants only */
-	uint32_t queues;			    /* 0: 1 */
-	uint32_t frame_bytes;			    /* the generators' first size; 0: 60 */
-	enum nf_net_grants l0_grants, inner_grants; /* 0: STATIC */
-};
-
 void nest_open(struct nest *n, enum nf_poll_mode mode);
 void nest_close(struct nest *n);
 /* Nodes of both layers and the drivers on them. NULL: could not be opened. */
 struct nest_link *nest_link(struct nest *n, uint32_t index, const struct nest_options *o);
+/* The relay alone, again: after a close. 0 or an errno. */
+int nest_relay(struct nest_link *l);
 void nest_unlink(struct nest_link *l);
 /* One round of everybody's control thread; cb for hostile.turn. */
 void nest_turn(struct nest *n);
