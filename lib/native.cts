@@ -82,7 +82,7 @@ export interface NativeArena extends NativeMemory {
   readonly grefs: Uint32Array;
   /** Owned by the arena. */
   readonly fd: number;
-  /** Over the pages, detached by end(), never transferred; undefined when allocated with `noMap`. */
+  /** Over the pages, detached by end(), never transferred; undefined with `noMap`. */
   readonly buffer: ArrayBuffer | undefined;
   /** Ends the grants: true when all pages came back, false when the peer still maps some. */
   end(): Promise<boolean>;
@@ -199,8 +199,9 @@ export interface Native {
   close(fd: number): void;
 
   /**
-   * Live memory of `fd`, unmapped when the buffer is collected. Not writable: a store from here stays
-   * private to this mapping, whose page is then no longer live. The range must lie in the file, which must be sealed against shrinking.
+   * Live memory of `fd`, unmapped when the buffer is collected. Not writable: a store from here
+   * stays private to this mapping, whose page is then no longer live. The range must lie in the
+   * file, which must be sealed against shrinking.
    */
   mapShared(fd: number, offset: number, bytes: number, writable: boolean): SharedArrayBuffer;
   /** Wakes sleepers of other processes on 32-bit word `index`; returns how many. */

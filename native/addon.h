@@ -42,7 +42,7 @@ class Env {
 
 	Nan::Global<v8::Function> layer, arena, mapping, channel, ring;
 	Nan::Global<v8::FunctionTemplate> arena_template, channel_template;
-	/* worker_threads.markAsUntransferable: Node aborts on a buffer that only V8 refuses to move */
+	/* worker_threads.markAsUntransferable: Node aborts where only V8 refuses to move */
 	Nan::Global<v8::Function> mark_untransferable;
 
 	void JobDone();

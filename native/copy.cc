@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Layer.copy: grant copies between JS memory and granted pages, through buffers of the job's own. */
+/* Layer.copy: grant copies between JS memory and granted pages, through buffers of its own. */
 #include "layer.h"
 
 #include <cstring>

@@ -23,7 +23,7 @@ class LayerJob;
 class Child {
  public:
 	virtual ~Child() = default;
-	/* Ends all use from JS at once; returns the blocking rest, for the threadpool or for exit. */
+	/* Ends all use from JS at once; returns the blocking rest: threadpool or exit. */
 	virtual std::function<int()> Detach() = 0;
 };
 

@@ -58,7 +58,8 @@ export function bindChan(host: GrantHost, conn: Connection, { message }: Request
   const peer = host.peer(request.peer);
   const remote = peer.ports.get(request.port);
   if (remote?.peer !== conn.domain) {
-    const text = `port ${request.port} of domain ${peer.domid} is not domain ${conn.domain.domid}'s`;
+    const { domid } = conn.domain;
+    const text = `port ${request.port} of domain ${peer.domid} is not domain ${domid}'s`;
     throw new Refusal('EACCES', text);
   }
   if (remote.heldFd < 0) throw new Refusal('EBUSY', `port ${request.port} is bound already`);

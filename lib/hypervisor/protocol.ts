@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Mirror of drivers/include/nf/hvmsg.h; test/js/hvmsg.test.ts compares every number with the header.
+// Mirror of drivers/include/nf/hvmsg.h; test/js/hvmsg.test.ts compares every number.
 
 export const HV_MAGIC = 0x4e465631;
 export const HV_VERSION = 1;

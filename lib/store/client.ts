@@ -143,20 +143,6 @@ export class StoreClient extends StoreView implements AsyncDisposable {
     }
   }
 
-  /** `/local/domain/<domid>` */
-  async domainPath(domid: number, options: StoreCallOptions = {}): Promise<string> {
-    const payload = strings(String(domid));
-    const answer = await this.request(XS.GET_DOMAIN_PATH, payload, 'get_domain_path', options);
-    return split(answer)[0] ?? '';
-  }
-
-  async isIntroduced(domid: number, options: StoreCallOptions = {}): Promise<boolean> {
-    const payload = strings(String(domid));
-    const op = 'is_domain_introduced';
-    const answer = await this.request(XS.IS_DOMAIN_INTRODUCED, payload, op, options);
-    return split(answer)[0] === 'T';
-  }
-
   /** Idempotent. Watches end and calls under way reject with `NF_ECONNRESET`. */
   close(): Promise<void> {
     this.#fail('the store connection was closed');

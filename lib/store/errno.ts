@@ -8,7 +8,7 @@ export function errnoOf(name: string): number {
   return numbers[name] ?? constants.errno.EIO;
 }
 
-/** What the server said: the cause of a client's error, also for errnos errors.def does not know. */
+/** What the server said: the cause of a client's error, also if errors.def does not know it. */
 export class XsError extends Error {
   override readonly name = 'XsError';
   readonly code: string;

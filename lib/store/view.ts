@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { split, strings, XS } from './wire.js';
 
-/** Who may do what with a node. The first entry is the owner; its letter is everybody else's right. */
+/** Who may do what with a node. The first is the owner; its letter is everybody else's right. */
 export interface StorePermission {
   domid: number;
   /** `n` nothing, `r` read, `w` write, `b` both. */
@@ -94,6 +94,20 @@ export abstract class StoreView {
     const words = permissions.map(({ domid, access }) => `${access}${domid}`);
     const payload = strings(checkPath(path), ...words);
     await this.request(XS.SET_PERMS, payload, `set_perms ${path}`, options);
+  }
+
+  /** `/local/domain/<domid>` */
+  async domainPath(domid: number, options: StoreCallOptions = {}): Promise<string> {
+    const payload = strings(String(domid));
+    const answer = await this.request(XS.GET_DOMAIN_PATH, payload, 'get_domain_path', options);
+    return split(answer)[0] ?? '';
+  }
+
+  async isIntroduced(domid: number, options: StoreCallOptions = {}): Promise<boolean> {
+    const payload = strings(String(domid));
+    const op = 'is_domain_introduced';
+    const answer = await this.request(XS.IS_DOMAIN_INTRODUCED, payload, op, options);
+    return split(answer)[0] === 'T';
   }
 
   async #directoryParts(path: string, options: StoreCallOptions): Promise<string[]> {

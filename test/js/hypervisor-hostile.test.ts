@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// HOSTILE.md 20 for the hypervisor's sockets: whatever one domain sends or leaves unread, the others
-// are served and nothing stays behind.
+// HOSTILE.md 20 for the hypervisor's sockets: whatever one domain sends or leaves unread, the
+// others are served and nothing stays behind.
 import { openSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { HV, HV_MESSAGE_MAX, LAYOUT } from '../../lib/hypervisor/protocol.js';

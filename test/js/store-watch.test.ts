@@ -9,7 +9,7 @@ async function take(events: AsyncGenerator<string, void>, count: number): Promis
   while (out.length < count) {
     const { value, done } = await events.next();
     if (done) break;
-    out.push(value as string);
+    out.push(value);
   }
   return out;
 }

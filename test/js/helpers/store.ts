@@ -11,7 +11,7 @@ export interface TestStore {
   root: StoreClient;
   log: string[];
   /** A client as a domain that was introduced. */
-  as(domid: number): StoreClient;
+  as: (domid: number) => StoreClient;
 }
 
 /** A store in this process, with domains 1 to 3. Closed when the test ends. */
