@@ -41,11 +41,14 @@ int nf_device_open(struct nf_device *d, struct nf_layer *layer, struct nf_store 
 void nf_device_close(struct nf_device *d); /* unwatches; idempotent */
 
 /* Writes state in a transaction that checks that the node is there (-ENOENT: it is not; it must not
- * come back). -EINVAL: the table of transitions forbids it. */
+ * come back). Staying in a state writes nothing. -EINVAL: the table of transitions forbids it;
+ * -EAGAIN: conflicts without end; else the store's failure. The state is unchanged then. */
 int nf_device_switch(struct nf_device *d, enum nf_xenbus_state state);
-/* Reads the other end's state into other_state and returns it; vanished node = CLOSED. */
+/* Reads the other end's state into other_state and returns it. Vanished or unreadable node: CLOSED;
+ * junk: UNKNOWN; negative: the store's failure, other_state unchanged. */
 int nf_device_look(struct nf_device *d);
-/* Writes <path>/error, logs it, and returns error (negative errno) for `return nf_device_fail(...)`. */
+/* Writes "<errno> <text>" to <path>/error if the node is there (text cut to 255 bytes, unprintable
+ * ones replaced), and returns error (negative errno) for `return nf_device_fail(...)`. */
 int nf_device_fail(struct nf_device *d, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -20,7 +20,8 @@ struct nf_store;
 /* Takes ownership of fd (also on failure). */
 int nf_store_open(int fd, struct nf_store **out);
 void nf_store_close(struct nf_store *s); /* NULL is fine */
-int nf_store_pollfd(const struct nf_store *s); /* readable: call nf_store_next_event */
+/* Readable: call nf_store_next_event. Also while events are queued that came during a request. */
+int nf_store_pollfd(const struct nf_store *s);
 
 /* tx: 0 or a transaction id. Returns bytes read (without the NUL). */
 int nf_store_read(struct nf_store *s, uint32_t tx, const char *path, char *buf, size_t cap);
@@ -41,7 +42,11 @@ int nf_store_tx_end(struct nf_store *s, uint32_t tx, int commit);
 int nf_store_read_u32(struct nf_store *s, uint32_t tx, const char *path, uint32_t min, uint32_t max,
 		      uint32_t *out);
 
-/* Next queued watch event without blocking: 1 and the strings, 0 none, negative when dead. */
+/*
+ * Next queued watch event without blocking: 1 and the strings, 0 none, negative when dead. An event
+ * says "look again": equal ones are merged, under a flood all of one token. A path longer than its
+ * buffer is cut; a token longer than its is -EINVAL, and the event stays.
+ */
 int nf_store_next_event(struct nf_store *s, char *path, size_t path_cap, char *token,
 			size_t token_cap);
 
