@@ -38,6 +38,7 @@ export function exitCodeOf(error: unknown): number {
     case 'NF_ENOENT':
       return EXIT.usage;
     case 'NF_EPERM':
+    case 'NF_EACCES':
     case 'NF_ENOSYS':
     case 'NF_ENOMEM':
       return EXIT.machine;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { NestfrontError } from '../errors.js';
+import { NestfrontError, errorFromErrno } from '../errors.js';
 import type { StoreClient } from '../store/client.js';
 import { inRange } from './check.js';
 import type { CounterValues } from './counters.js';
@@ -106,6 +106,14 @@ function port(spec: string | undefined): Record<string, string> {
   return spec === undefined ? {} : { port: spec };
 }
 
+/** What a driver wrote into its error node: `ERRNO sentence`. */
+function stopped(op: string, end: NetEnd, error: string): NestfrontError {
+  const [, errno, sentence] = /^(\d+) (.*)$/s.exec(error) ?? [];
+  const text = `${end.domain.name} stopped its ${end.kind}: ${sentence ?? error}`;
+  if (errno === undefined) return new NestfrontError('NF_EPROTO', op, text);
+  return errorFromErrno(Number(errno), op, text);
+}
+
 /** One end of a network device that runs in its domain's process. */
 abstract class NetEnd {
   /** Its node in the store. */
@@ -187,7 +195,8 @@ export class NetLink implements AsyncDisposable {
 
   /**
    * Waits until both ends are Connected.
-   * @throws NestfrontError `NF_EPROTO` an end stopped, with its reason; `NF_ETIMEDOUT`; `NF_EABORTED`
+   * @throws NestfrontError an end stopped: with its reason and the code of that; `NF_ETIMEDOUT`;
+   *   `NF_EABORTED`
    */
   async connected(options: WaitOptions = {}): Promise<void> {
     const { front, back } = this;
@@ -195,12 +204,7 @@ export class NetLink implements AsyncDisposable {
     const check = async (): Promise<true | undefined> => {
       for (const end of [back, front]) {
         const error = await end.error();
-        if (error !== undefined)
-          throw new NestfrontError(
-            'NF_EPROTO',
-            op,
-            `${end.domain.name} stopped its ${end.kind}: ${error}`,
-          );
+        if (error !== undefined) throw stopped(op, end, error);
       }
       const states = [await front.state(), await back.state()];
       return states.every((state) => state === 'Connected') ? true : undefined;

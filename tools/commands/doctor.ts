@@ -104,11 +104,16 @@ export function examine(): Check[] {
       '1',
       'sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0',
     ),
-    check('tun', 'part', 'sudo modprobe tun; in docker: --device /dev/net/tun', tun),
+    check(
+      'tun',
+      'part',
+      'run with sudo, or: sudo modprobe tun && sudo chmod 666 /dev/net/tun; in docker: --device /dev/net/tun',
+      tun,
+    ),
     check(
       'tap in a domain',
       'part',
-      'sudo apt-get install iproute2; see isolation and tun',
+      'sudo apt-get install iproute2; the lines above on isolation and tun',
       tapInside,
     ),
     check(
