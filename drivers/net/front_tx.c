@@ -192,8 +192,9 @@ static int tx_send(struct nf_front_queue *q)
 	struct nf_ring_front *tx = &q->rings->tx;
 	uint32_t nbufs;
 	uint32_t nframes = tx_room(q, &nbufs);
-	q->tx_blocked = nbufs < nf__net_need(q->tx_bytes_max);
-	if (q->tx_blocked || nframes == 0)
+	/* no room for one frame, be it slots or pages: the next response is waited for */
+	q->tx_blocked = nframes == 0 || nbufs < nf__net_need(q->tx_bytes_max);
+	if (q->tx_blocked)
 		return 0;
 	int got = q->port->ops->get(q->port, &q->tx_stack[q->tx_sp], nbufs, q->tx_frames, nframes);
 	if (got <= 0)
