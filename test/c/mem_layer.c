@@ -21,7 +21,7 @@ static bool faults(volatile uint8_t *at, bool write)
 	struct sigaction old_segv, old_bus, sa = {.sa_handler = on_fault, .sa_flags = SA_NODEFER};
 	sigaction(SIGSEGV, &sa, &old_segv);
 	sigaction(SIGBUS, &sa, &old_bus);
-	bool hit = true;
+	volatile bool hit = true;
 	if (sigsetjmp(fault_at, 1) == 0) {
 		if (write)
 			*at = 1;
