@@ -4,7 +4,8 @@
 
 #include <node.h>
 
-namespace nf {
+namespace nf
+{
 
 /* Freed with the environment's External when V8 lets go of it; the Env itself by its last user. */
 struct EnvBox {
@@ -12,9 +13,9 @@ struct EnvBox {
 	node::AsyncCleanupHookHandle hook{nullptr};
 };
 
-EnvRef EnvOf(const v8::Local<v8::Value>& data)
+EnvRef EnvOf(const v8::Local<v8::Value> &data)
 {
-	return static_cast<EnvBox*>(data.As<v8::External>()->Value())->env;
+	return static_cast<EnvBox *>(data.As<v8::External>()->Value())->env;
 }
 
 void Env::JobDone()
@@ -24,7 +25,7 @@ void Env::JobDone()
 		FinishEnd();
 }
 
-void Env::End(void (*done)(void*), void* done_arg)
+void Env::End(void (*done)(void *), void *done_arg)
 {
 	ending = true;
 	done_ = done;
@@ -36,7 +37,7 @@ void Env::End(void (*done)(void*), void* done_arg)
 void Env::FinishEnd()
 {
 	while (!open.empty()) {
-		Closable* next = *open.begin();
+		Closable *next = *open.begin();
 		open.erase(open.begin());
 		next->CloseAtExit();
 	}
@@ -51,20 +52,20 @@ void Env::FinishEnd()
 	done_(done_arg_);
 }
 
-void Export(v8::Local<v8::Object> target, const char* name, Nan::FunctionCallback fn,
+void Export(v8::Local<v8::Object> target, const char *name, Nan::FunctionCallback fn,
 	    v8::Local<v8::Value> data)
 {
 	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(fn, data);
 	Nan::Set(target, Nan::New(name).ToLocalChecked(), Nan::GetFunction(tpl).ToLocalChecked());
 }
 
-void SetMethod(v8::Local<v8::FunctionTemplate> tpl, const char* name, Nan::FunctionCallback fn,
+void SetMethod(v8::Local<v8::FunctionTemplate> tpl, const char *name, Nan::FunctionCallback fn,
 	       v8::Local<v8::Value> data)
 {
 	Nan::SetPrototypeMethod(tpl, name, fn, data);
 }
 
-void SetGetter(v8::Local<v8::FunctionTemplate> tpl, const char* name, Nan::GetterCallback fn,
+void SetGetter(v8::Local<v8::FunctionTemplate> tpl, const char *name, Nan::GetterCallback fn,
 	       v8::Local<v8::Value> data)
 {
 	Nan::SetAccessor(tpl->InstanceTemplate(), Nan::New(name).ToLocalChecked(), fn, nullptr,
@@ -79,9 +80,9 @@ static NAN_METHOD(InitEnv)
 		EnvOf(info)->mark_untransferable.Reset(mark);
 }
 
-static void OnCleanup(void* arg, void (*done)(void*), void* done_arg)
+static void OnCleanup(void *arg, void (*done)(void *), void *done_arg)
 {
-	EnvBox* box = static_cast<EnvBox*>(arg);
+	EnvBox *box = static_cast<EnvBox *>(arg);
 	/* the Env outlives its own End: done may free the hook that called us */
 	EnvRef env = box->env;
 	env->End(done, done_arg);
@@ -89,7 +90,7 @@ static void OnCleanup(void* arg, void (*done)(void*), void* done_arg)
 
 static void Init(v8::Local<v8::Object> target)
 {
-	EnvBox* box = new EnvBox;
+	EnvBox *box = new EnvBox;
 	box->env = std::make_shared<Env>();
 	box->env->isolate = v8::Isolate::GetCurrent();
 	box->env->loop = Nan::GetCurrentEventLoop();

@@ -4,8 +4,10 @@
 
 #include <cstring>
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
 /* The C struct and the grant numbers it borrows. */
 struct ArenaData {
@@ -13,11 +15,11 @@ struct ArenaData {
 	std::vector<uint32_t> grefs;
 };
 
-class Arena final : public Nan::ObjectWrap, public Child {
- public:
-	Arena(const LayerRef& core, const struct nf_arena& arena, std::vector<uint32_t> grefs)
-		: core_(core), data_(std::make_shared<ArenaData>()),
-		  region_(std::make_shared<Region>())
+class Arena final : public Nan::ObjectWrap, public Child
+{
+      public:
+	Arena(const LayerRef &core, const struct nf_arena &arena, std::vector<uint32_t> grefs)
+	    : core_(core), data_(std::make_shared<ArenaData>()), region_(std::make_shared<Region>())
 	{
 		data_->arena = arena;
 		data_->grefs = std::move(grefs);
@@ -26,18 +28,33 @@ class Arena final : public Nan::ObjectWrap, public Child {
 			region_->pages.push_back(arena.base + size_t{i} * NF_PAGE_BYTES);
 	}
 
-	static NAN_METHOD(Read) { RegionRead(info, Self(info)->region_); }
-	static NAN_METHOD(Write) { RegionWrite(info, Self(info)->region_); }
-	static NAN_METHOD(Front) { RegionRing(info, EnvOf(info), Self(info)->region_, true); }
-	static NAN_METHOD(Back) { RegionRing(info, EnvOf(info), Self(info)->region_, false); }
+	static NAN_METHOD(Read)
+	{
+		RegionRead(info, Self(info)->region_);
+	}
+	static NAN_METHOD(Write)
+	{
+		RegionWrite(info, Self(info)->region_);
+	}
+	static NAN_METHOD(Front)
+	{
+		RegionRing(info, EnvOf(info), Self(info)->region_, true);
+	}
+	static NAN_METHOD(Back)
+	{
+		RegionRing(info, EnvOf(info), Self(info)->region_, false);
+	}
 	static NAN_METHOD(End);
 
 	bool Open(v8::Local<v8::Object> self);
 	std::function<int()> Detach() override;
-	const struct nf_arena* Get() const { return region_->open ? &data_->arena : nullptr; }
+	const struct nf_arena *Get() const
+	{
+		return region_->open ? &data_->arena : nullptr;
+	}
 
- private:
-	static Arena* Self(Nan::NAN_METHOD_ARGS_TYPE info)
+      private:
+	static Arena *Self(Nan::NAN_METHOD_ARGS_TYPE info)
 	{
 		return Nan::ObjectWrap::Unwrap<Arena>(info.This());
 	}
@@ -53,13 +70,13 @@ class Arena final : public Nan::ObjectWrap, public Child {
 /* False: an exception is pending and there is no buffer. */
 bool Arena::MakeBuffer(v8::Local<v8::Object> self)
 {
-	v8::Isolate* isolate = core_->env->isolate;
+	v8::Isolate *isolate = core_->env->isolate;
 	v8::Local<v8::Value> value = Nan::Undefined();
 	if (data_->arena.base) {
 		std::unique_ptr<v8::BackingStore> store = v8::ArrayBuffer::NewBackingStore(
-			data_->arena.base, region_->Bytes(), [](void*, size_t, void*) {}, nullptr);
-		v8::Local<v8::ArrayBuffer> buffer =
-			v8::ArrayBuffer::New(isolate, std::move(store));
+			data_->arena.base, region_->Bytes(), [](void *, size_t, void *) {},
+			nullptr);
+		v8::Local<v8::ArrayBuffer> buffer = v8::ArrayBuffer::New(isolate, std::move(store));
 		v8::Local<v8::Symbol> key = v8::Symbol::New(isolate);
 		v8::Local<v8::Value> argv[] = {buffer};
 		if (core_->env->mark_untransferable.IsEmpty() ||
@@ -109,7 +126,7 @@ std::function<int()> Arena::Detach()
 
 NAN_METHOD(Arena::End)
 {
-	Arena* a = Self(info);
+	Arena *a = Self(info);
 	if (!a->region_->open)
 		return ThrowSystem(ENODEV, "arena");
 	LayerRef core = a->core_;
@@ -119,18 +136,19 @@ NAN_METHOD(Arena::End)
 		return rc == -EBUSY ? 1 : rc;
 	};
 	auto value = [](int rc) { return Nan::New(rc == 0).As<v8::Value>(); };
-	Submit(info, core, std::make_unique<PlainJob>(core, "arena.end", run, value));
+	Submit(info, core, std::make_unique<PlainJob>(core, "arena.end", AtExit::kRun, run, value));
 }
 
-class AllocJob final : public LayerJob {
- public:
-	AllocJob(const LayerRef& core, const struct nf_arena_key& key, uint32_t pages,
+class AllocJob final : public LayerJob
+{
+      public:
+	AllocJob(const LayerRef &core, const struct nf_arena_key &key, uint32_t pages,
 		 uint32_t flags)
-		: LayerJob(core, "layer.alloc"), key_(key), flags_(flags), grefs_(pages)
+	    : LayerJob(core, "layer.alloc"), key_(key), flags_(flags), grefs_(pages)
 	{
 	}
 
- protected:
+      protected:
 	int Run() override
 	{
 		return core_->layer->ops->alloc(core_->layer, &key_,
@@ -147,16 +165,19 @@ class AllocJob final : public LayerJob {
 			return {};
 		return object.As<v8::Value>();
 	}
-	void Abandon() override { core_->layer->ops->end(core_->layer, &arena_); }
+	void Abandon() override
+	{
+		core_->layer->ops->end(core_->layer, &arena_);
+	}
 
- private:
+      private:
 	struct nf_arena_key key_;
 	uint32_t flags_;
 	std::vector<uint32_t> grefs_;
 	struct nf_arena arena_ = {};
 };
 
-bool ToKey(v8::Local<v8::Object> object, struct nf_arena_key* key)
+bool ToKey(v8::Local<v8::Object> object, struct nf_arena_key *key)
 {
 	int64_t peer, inner, device, queue, purpose;
 	v8::Local<v8::Value> readonly;
@@ -179,7 +200,7 @@ bool ToKey(v8::Local<v8::Object> object, struct nf_arena_key* key)
 } // namespace
 
 /* alloc(key, pages, noMap) */
-void VerbAlloc(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core)
+void VerbAlloc(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef &core)
 {
 	struct nf_arena_key key = {};
 	int64_t pages;
@@ -193,7 +214,7 @@ void VerbAlloc(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core)
 	       std::make_unique<AllocJob>(core, key, static_cast<uint32_t>(pages), flags));
 }
 
-const struct nf_arena* ArenaOf(const EnvRef& env, v8::Local<v8::Value> value)
+const struct nf_arena *ArenaOf(const EnvRef &env, v8::Local<v8::Value> value)
 {
 	if (!value->IsObject() || !Nan::New(env->arena_template)->HasInstance(value))
 		return nullptr;
@@ -204,7 +225,7 @@ const struct nf_arena* ArenaOf(const EnvRef& env, v8::Local<v8::Value> value)
 void InitArena(v8::Local<v8::Object>, v8::Local<v8::Value> data)
 {
 	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(
-		[](const Nan::FunctionCallbackInfo<v8::Value>& info) { RefuseNew(info); }, data);
+		[](const Nan::FunctionCallbackInfo<v8::Value> &info) { RefuseNew(info); }, data);
 	tpl->SetClassName(Nan::New("NativeArena").ToLocalChecked());
 	tpl->InstanceTemplate()->SetInternalFieldCount(1);
 	SetMethod(tpl, "read", Arena::Read, data);

@@ -4,13 +4,16 @@
 
 #include <cerrno>
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
-class Channel final : public Nan::ObjectWrap, public Child {
- public:
-	Channel(const LayerRef& core, const struct nf_chan& chan)
-		: core_(core), chan_(std::make_shared<struct nf_chan>(chan))
+class Channel final : public Nan::ObjectWrap, public Child
+{
+      public:
+	Channel(const LayerRef &core, const struct nf_chan &chan)
+	    : core_(core), chan_(std::make_shared<struct nf_chan>(chan))
 	{
 	}
 
@@ -45,14 +48,17 @@ class Channel final : public Nan::ObjectWrap, public Child {
 		};
 	}
 
-	const struct nf_chan* Get() const { return open_ ? chan_.get() : nullptr; }
+	const struct nf_chan *Get() const
+	{
+		return open_ ? chan_.get() : nullptr;
+	}
 
- private:
-	static Channel* Self(Nan::NAN_METHOD_ARGS_TYPE info)
+      private:
+	static Channel *Self(Nan::NAN_METHOD_ARGS_TYPE info)
 	{
 		return Nan::ObjectWrap::Unwrap<Channel>(info.This());
 	}
-	static Channel* OpenOne(Nan::NAN_METHOD_ARGS_TYPE info);
+	static Channel *OpenOne(Nan::NAN_METHOD_ARGS_TYPE info);
 	void StopWatch();
 	void OnReady();
 
@@ -60,13 +66,13 @@ class Channel final : public Nan::ObjectWrap, public Child {
 	std::shared_ptr<struct nf_chan> chan_;
 	bool open_ = true;
 	bool referenced_ = true;
-	Poll* poll_ = nullptr;
+	Poll *poll_ = nullptr;
 	Nan::Global<v8::Function> on_event_, on_hangup_;
 };
 
-Channel* Channel::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
+Channel *Channel::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
 {
-	Channel* c = Self(info);
+	Channel *c = Self(info);
 	if (c->open_)
 		return c;
 	ThrowSystem(ENODEV, "channel");
@@ -103,7 +109,7 @@ void Channel::OnReady()
 
 NAN_METHOD(Channel::Notify)
 {
-	Channel* c = OpenOne(info);
+	Channel *c = OpenOne(info);
 	if (!c)
 		return;
 	int rc = c->core_->layer->ops->chan_notify(c->chan_.get());
@@ -113,7 +119,7 @@ NAN_METHOD(Channel::Notify)
 
 NAN_METHOD(Channel::Clear)
 {
-	Channel* c = OpenOne(info);
+	Channel *c = OpenOne(info);
 	if (!c)
 		return;
 	int rc = c->core_->layer->ops->chan_clear(c->chan_.get());
@@ -125,7 +131,7 @@ NAN_METHOD(Channel::Clear)
 /* watch(onEvent | undefined, onHangup) */
 NAN_METHOD(Channel::Watch)
 {
-	Channel* c = OpenOne(info);
+	Channel *c = OpenOne(info);
 	v8::Local<v8::Function> on_event;
 	if (!c)
 		return;
@@ -136,7 +142,7 @@ NAN_METHOD(Channel::Watch)
 	c->StopWatch();
 	c->poll_ = Poll::New(
 		c->core_->env->loop, c->chan_->fd,
-		[](void* owner, int, int) { static_cast<Channel*>(owner)->OnReady(); }, c);
+		[](void *owner, int, int) { static_cast<Channel *>(owner)->OnReady(); }, c);
 	if (!c->poll_)
 		return ThrowSystem(errno, "channel.watch");
 	c->on_event_.Reset(on_event);
@@ -148,7 +154,7 @@ NAN_METHOD(Channel::Watch)
 
 NAN_METHOD(Channel::RefLoop)
 {
-	Channel* c = Self(info);
+	Channel *c = Self(info);
 	c->referenced_ = true;
 	if (c->poll_)
 		c->poll_->SetRef(true);
@@ -156,7 +162,7 @@ NAN_METHOD(Channel::RefLoop)
 
 NAN_METHOD(Channel::UnrefLoop)
 {
-	Channel* c = Self(info);
+	Channel *c = Self(info);
 	c->referenced_ = false;
 	if (c->poll_)
 		c->poll_->SetRef(false);
@@ -164,24 +170,28 @@ NAN_METHOD(Channel::UnrefLoop)
 
 NAN_METHOD(Channel::CloseChannel)
 {
-	Channel* c = Self(info);
+	Channel *c = Self(info);
 	LayerRef core = c->core_;
 	std::function<int()> rest = [] { return 0; };
 	if (c->open_)
 		rest = c->Detach();
-	Submit(info, core, std::make_unique<PlainJob>(core, "channel.close", rest));
+	Submit(info, core, std::make_unique<PlainJob>(core, "channel.close", AtExit::kRun, rest));
 }
 
-class ChanJob final : public LayerJob {
- public:
-	using Make = std::function<int(struct nf_layer*, struct nf_chan*)>;
-	ChanJob(const LayerRef& core, const char* op, Make make)
-		: LayerJob(core, op), make_(std::move(make))
+class ChanJob final : public LayerJob
+{
+      public:
+	using Make = std::function<int(struct nf_layer *, struct nf_chan *)>;
+	ChanJob(const LayerRef &core, const char *op, Make make)
+	    : LayerJob(core, op), make_(std::move(make))
 	{
 	}
 
- protected:
-	int Run() override { return make_(core_->layer, &chan_); }
+      protected:
+	int Run() override
+	{
+		return make_(core_->layer, &chan_);
+	}
 	v8::MaybeLocal<v8::Value> Value() override
 	{
 		v8::Local<v8::Object> object;
@@ -190,9 +200,12 @@ class ChanJob final : public LayerJob {
 		(new Channel(core_, chan_))->Open(object);
 		return object.As<v8::Value>();
 	}
-	void Abandon() override { core_->layer->ops->chan_close(&chan_); }
+	void Abandon() override
+	{
+		core_->layer->ops->chan_close(&chan_);
+	}
 
- private:
+      private:
 	Make make_;
 	struct nf_chan chan_ = {};
 };
@@ -200,33 +213,33 @@ class ChanJob final : public LayerJob {
 } // namespace
 
 /* allocChan(peer, device, queue, purpose) */
-void VerbAllocChan(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core)
+void VerbAllocChan(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef &core)
 {
 	uint16_t peer, device, queue;
 	uint8_t purpose;
 	if (!ArgU16(info, 0, "peer", &peer) || !ArgU16(info, 1, "device", &device) ||
 	    !ArgU16(info, 2, "queue", &queue) || !ArgU8(info, 3, "purpose", &purpose))
 		return;
-	auto make = [=](struct nf_layer* l, struct nf_chan* chan) {
+	auto make = [=](struct nf_layer *l, struct nf_chan *chan) {
 		return l->ops->alloc_chan(l, peer, device, queue, purpose, chan);
 	};
 	Submit(info, core, std::make_unique<ChanJob>(core, "layer.allocChan", make));
 }
 
 /* bindChan(peer, port) */
-void VerbBindChan(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core)
+void VerbBindChan(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef &core)
 {
 	uint16_t peer;
 	int64_t port;
 	if (!ArgU16(info, 0, "peer", &peer) || !ArgInt(info, 1, "port", 0, UINT32_MAX, &port))
 		return;
-	auto make = [=](struct nf_layer* l, struct nf_chan* chan) {
+	auto make = [=](struct nf_layer *l, struct nf_chan *chan) {
 		return l->ops->bind_chan(l, peer, static_cast<uint32_t>(port), chan);
 	};
 	Submit(info, core, std::make_unique<ChanJob>(core, "layer.bindChan", make));
 }
 
-const struct nf_chan* ChannelOf(const EnvRef& env, v8::Local<v8::Value> value)
+const struct nf_chan *ChannelOf(const EnvRef &env, v8::Local<v8::Value> value)
 {
 	if (!value->IsObject() || !Nan::New(env->channel_template)->HasInstance(value))
 		return nullptr;
@@ -236,7 +249,7 @@ const struct nf_chan* ChannelOf(const EnvRef& env, v8::Local<v8::Value> value)
 void InitChannel(v8::Local<v8::Object>, v8::Local<v8::Value> data)
 {
 	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(
-		[](const Nan::FunctionCallbackInfo<v8::Value>& info) { RefuseNew(info); }, data);
+		[](const Nan::FunctionCallbackInfo<v8::Value> &info) { RefuseNew(info); }, data);
 	tpl->SetClassName(Nan::New("NativeChannel").ToLocalChecked());
 	tpl->InstanceTemplate()->SetInternalFieldCount(1);
 	SetMethod(tpl, "notify", Channel::Notify, data);

@@ -4,22 +4,25 @@
 
 #include <cstring>
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
 constexpr uint32_t kOpsMax = 4096;
 
-class CopyJob final : public LayerJob {
- public:
-	CopyJob(const LayerRef& core, std::vector<struct nf_grant_copy> ops,
+class CopyJob final : public LayerJob
+{
+      public:
+	CopyJob(const LayerRef &core, std::vector<struct nf_grant_copy> ops,
 		std::vector<std::vector<uint8_t>> buffers)
-		: LayerJob(core, "layer.copy"), ops_(std::move(ops)), buffers_(std::move(buffers))
+	    : LayerJob(core, "layer.copy"), ops_(std::move(ops)), buffers_(std::move(buffers))
 	{
 		for (size_t i = 0; i < ops_.size(); i++)
 			ops_[i].local = buffers_[i].data();
 	}
 
- protected:
+      protected:
 	int Run() override
 	{
 		return core_->layer->ops->copy(core_->layer, ops_.data(),
@@ -27,7 +30,7 @@ class CopyJob final : public LayerJob {
 	}
 	v8::MaybeLocal<v8::Value> Value() override;
 
- private:
+      private:
 	std::vector<struct nf_grant_copy> ops_;
 	std::vector<std::vector<uint8_t>> buffers_;
 };
@@ -40,7 +43,7 @@ v8::MaybeLocal<v8::Value> CopyJob::Value()
 		Nan::Set(one, Nan::New("status").ToLocalChecked(), Nan::New(ops_[i].status));
 		if (ops_[i].status == 0 && !ops_[i].to_peer) {
 			v8::Local<v8::Object> data;
-			if (!Nan::CopyBuffer(reinterpret_cast<char*>(buffers_[i].data()),
+			if (!Nan::CopyBuffer(reinterpret_cast<char *>(buffers_[i].data()),
 					     static_cast<uint32_t>(buffers_[i].size()))
 				     .ToLocal(&data))
 				return {};
@@ -52,7 +55,7 @@ v8::MaybeLocal<v8::Value> CopyJob::Value()
 }
 
 /* False: an exception is pending. */
-bool ToOp(v8::Local<v8::Value> value, struct nf_grant_copy* op, std::vector<uint8_t>* buffer)
+bool ToOp(v8::Local<v8::Value> value, struct nf_grant_copy *op, std::vector<uint8_t> *buffer)
 {
 	if (!value->IsObject()) {
 		Nan::ThrowTypeError("each op must be an object");
@@ -88,7 +91,7 @@ bool ToOp(v8::Local<v8::Value> value, struct nf_grant_copy* op, std::vector<uint
 } // namespace
 
 /* copy(ops) */
-void VerbCopy(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core)
+void VerbCopy(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef &core)
 {
 	if (!info[0]->IsArray())
 		return Nan::ThrowTypeError("ops must be an array");

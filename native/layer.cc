@@ -7,7 +7,8 @@
 
 #include <cerrno>
 
-namespace nf {
+namespace nf
+{
 
 void LayerCore::Submit(std::unique_ptr<LayerJob> job)
 {
@@ -22,9 +23,9 @@ void LayerCore::Submit(std::unique_ptr<LayerJob> job)
 void LayerCore::JobReturned()
 {
 	busy_ = false;
-	if (env->ending) {
-		waiting_.clear();
-		return;
+	while (env->ending && !waiting_.empty()) {
+		waiting_.front()->Skip();
+		waiting_.pop_front();
 	}
 	if (waiting_.empty())
 		return;
@@ -33,13 +34,13 @@ void LayerCore::JobReturned()
 	Submit(std::move(next));
 }
 
-void Submit(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core, std::unique_ptr<LayerJob> job)
+void Submit(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef &core, std::unique_ptr<LayerJob> job)
 {
 	info.GetReturnValue().Set(job->MakePromise());
 	core->Submit(std::move(job));
 }
 
-v8::MaybeLocal<v8::Object> Construct(const EnvRef& env, const Nan::Global<v8::Function>& ctor)
+v8::MaybeLocal<v8::Object> Construct(const EnvRef &env, const Nan::Global<v8::Function> &ctor)
 {
 	env->constructing = true;
 	v8::MaybeLocal<v8::Object> object = Nan::NewInstance(Nan::New(ctor));
@@ -54,12 +55,16 @@ void RefuseNew(Nan::NAN_METHOD_ARGS_TYPE info)
 	info.GetReturnValue().Set(info.This());
 }
 
-namespace {
+namespace
+{
 
-class Layer final : public Nan::ObjectWrap, public Closable {
- public:
-	explicit Layer(const LayerRef& core) : core_(core) {}
-	template <void (*Verb)(Nan::NAN_METHOD_ARGS_TYPE, const LayerRef&)>
+class Layer final : public Nan::ObjectWrap, public Closable
+{
+      public:
+	explicit Layer(const LayerRef &core) : core_(core)
+	{
+	}
+	template <void (*Verb)(Nan::NAN_METHOD_ARGS_TYPE, const LayerRef &)>
 	static void Call(Nan::NAN_METHOD_ARGS_TYPE info);
 	static NAN_METHOD(Donate);
 	static NAN_METHOD(DonateChan);
@@ -77,15 +82,15 @@ class Layer final : public Nan::ObjectWrap, public Closable {
 
 	void CloseAtExit() override
 	{
-		for (Child* child : TakeChildren())
+		for (Child *child : TakeChildren())
 			child->Detach()();
 		if (core_->layer)
 			core_->layer->ops->close(core_->layer);
 		core_->layer = nullptr;
 	}
 
- private:
-	std::unordered_set<Child*> TakeChildren()
+      private:
+	std::unordered_set<Child *> TakeChildren()
 	{
 		core_->closing = true;
 		return std::move(core_->children);
@@ -95,7 +100,7 @@ class Layer final : public Nan::ObjectWrap, public Closable {
 
 LayerRef Layer::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
 {
-	Layer* l = Nan::ObjectWrap::Unwrap<Layer>(info.This());
+	Layer *l = Nan::ObjectWrap::Unwrap<Layer>(info.This());
 	if (!l->core_->closing)
 		return l->core_;
 	ThrowSystem(ENODEV, "layer");
@@ -109,7 +114,7 @@ NAN_METHOD(Layer::Donate)
 	uint16_t inner;
 	if (!core || !ArgU16(info, 0, "inner", &inner))
 		return;
-	const struct nf_arena* found = ArenaOf(core->env, info[1]);
+	const struct nf_arena *found = ArenaOf(core->env, info[1]);
 	if (!found)
 		return Nan::ThrowTypeError("arena must be an open arena");
 	struct nf_arena arena = *found;
@@ -124,7 +129,7 @@ NAN_METHOD(Layer::Donate)
 		close(arena.fd);
 		return rc;
 	};
-	Submit(info, core, std::make_unique<PlainJob>(core, "layer.donate", run));
+	Submit(info, core, std::make_unique<PlainJob>(core, "layer.donate", AtExit::kRun, run));
 }
 
 NAN_METHOD(Layer::DonateChan)
@@ -135,7 +140,7 @@ NAN_METHOD(Layer::DonateChan)
 	if (!core || !ArgU16(info, 0, "inner", &inner) || !ArgU16(info, 1, "device", &device) ||
 	    !ArgU16(info, 2, "queue", &queue) || !ArgU8(info, 3, "purpose", &purpose))
 		return;
-	const struct nf_chan* found = ChannelOf(core->env, info[4]);
+	const struct nf_chan *found = ChannelOf(core->env, info[4]);
 	if (!found)
 		return Nan::ThrowTypeError("channel must be an open channel");
 	struct nf_chan chan = *found;
@@ -148,10 +153,10 @@ NAN_METHOD(Layer::DonateChan)
 		close(chan.fd);
 		return rc;
 	};
-	Submit(info, core, std::make_unique<PlainJob>(core, "layer.donateChan", run));
+	Submit(info, core, std::make_unique<PlainJob>(core, "layer.donateChan", AtExit::kRun, run));
 }
 
-template <void (*Verb)(Nan::NAN_METHOD_ARGS_TYPE, const LayerRef&)>
+template <void (*Verb)(Nan::NAN_METHOD_ARGS_TYPE, const LayerRef &)>
 void Layer::Call(Nan::NAN_METHOD_ARGS_TYPE info)
 {
 	LayerRef core = OpenOne(info);
@@ -170,7 +175,8 @@ NAN_METHOD(Layer::StoreFd)
 	if (!core)
 		return;
 	auto run = [core]() { return core->layer->ops->store_fd(core->layer); };
-	Submit(info, core, std::make_unique<PlainJob>(core, "layer.storeFd", run, Number));
+	Submit(info, core,
+	       std::make_unique<PlainJob>(core, "layer.storeFd", AtExit::kSkip, run, Number));
 }
 
 NAN_METHOD(Layer::Clone)
@@ -179,37 +185,38 @@ NAN_METHOD(Layer::Clone)
 	if (!core)
 		return;
 	auto run = [core]() { return nf_layer_embedded_clone(core->layer); };
-	Submit(info, core, std::make_unique<PlainJob>(core, "layer.clone", run, Number));
+	Submit(info, core,
+	       std::make_unique<PlainJob>(core, "layer.clone", AtExit::kSkip, run, Number));
 }
 
 NAN_METHOD(Layer::CloseLayer)
 {
-	Layer* l = Nan::ObjectWrap::Unwrap<Layer>(info.This());
+	Layer *l = Nan::ObjectWrap::Unwrap<Layer>(info.This());
 	LayerRef core = l->core_;
 	std::vector<std::function<int()>> rest;
 	if (!core->closing) {
-		for (Child* child : l->TakeChildren())
+		for (Child *child : l->TakeChildren())
 			rest.push_back(child->Detach());
 		core->env->open.erase(l);
 		l->Unref();
 	}
 	auto run = [core, rest]() {
-		for (const std::function<int()>& close_child : rest)
+		for (const std::function<int()> &close_child : rest)
 			close_child();
 		if (core->layer)
 			core->layer->ops->close(core->layer);
 		core->layer = nullptr;
 		return 0;
 	};
-	Submit(info, core, std::make_unique<PlainJob>(core, "layer.close", run));
+	Submit(info, core, std::make_unique<PlainJob>(core, "layer.close", AtExit::kRun, run));
 }
 
-v8::MaybeLocal<v8::Value> NewLayer(const LayerRef& core)
+v8::MaybeLocal<v8::Value> NewLayer(const LayerRef &core)
 {
 	v8::Local<v8::Object> object;
 	if (!Construct(core->env, core->env->layer).ToLocal(&object))
 		return {};
-	const struct nf_layer* l = core->layer;
+	const struct nf_layer *l = core->layer;
 	Property(object, "domid", Nan::New(l->domid));
 	Property(object, "caps", Nan::New(l->caps));
 	Property(object, "kind", Nan::New(l->ops->kind).ToLocalChecked());
@@ -219,21 +226,30 @@ v8::MaybeLocal<v8::Value> NewLayer(const LayerRef& core)
 	return object.As<v8::Value>();
 }
 
-class OpenJob final : public Job {
- public:
-	OpenJob(const EnvRef& env, int fd) : Job(env, "layer.open"), fd_(fd) {}
+class OpenJob final : public Job
+{
+      public:
+	OpenJob(const EnvRef &env, int fd) : Job(env, "layer.open"), fd_(fd)
+	{
+	}
 
- protected:
-	int Run() override { return nf_layer_open_embedded(fd_, &layer_); }
+      protected:
+	int Run() override
+	{
+		return nf_layer_open_embedded(fd_, &layer_);
+	}
 	v8::MaybeLocal<v8::Value> Value() override
 	{
 		return NewLayer(std::make_shared<LayerCore>(env_, layer_));
 	}
-	void Abandon() override { layer_->ops->close(layer_); }
+	void Abandon() override
+	{
+		layer_->ops->close(layer_);
+	}
 
- private:
+      private:
 	int fd_;
-	struct nf_layer* layer_ = nullptr;
+	struct nf_layer *layer_ = nullptr;
 };
 
 NAN_METHOD(OpenLayer)
@@ -241,14 +257,14 @@ NAN_METHOD(OpenLayer)
 	int fd;
 	if (!ArgFd(info, 0, &fd))
 		return;
-	Job* job = new OpenJob(EnvOf(info), fd);
+	Job *job = new OpenJob(EnvOf(info), fd);
 	info.GetReturnValue().Set(job->MakePromise());
 	job->Start();
 }
 
 } // namespace
 
-void Property(v8::Local<v8::Object> object, const char* name, v8::Local<v8::Value> value)
+void Property(v8::Local<v8::Object> object, const char *name, v8::Local<v8::Value> value)
 {
 	Nan::DefineOwnProperty(object, Nan::New(name).ToLocalChecked(), value, v8::ReadOnly);
 }
@@ -256,7 +272,7 @@ void Property(v8::Local<v8::Object> object, const char* name, v8::Local<v8::Valu
 void InitLayer(v8::Local<v8::Object> target, v8::Local<v8::Value> data)
 {
 	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(
-		[](const Nan::FunctionCallbackInfo<v8::Value>& info) { RefuseNew(info); }, data);
+		[](const Nan::FunctionCallbackInfo<v8::Value> &info) { RefuseNew(info); }, data);
 	tpl->SetClassName(Nan::New("NativeLayer").ToLocalChecked());
 	tpl->InstanceTemplate()->SetInternalFieldCount(1);
 	SetMethod(tpl, "alloc", Layer::Call<VerbAlloc>, data);

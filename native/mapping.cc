@@ -2,32 +2,47 @@
 /* Mapping: a peer's granted pages, read and written by copy: a read-only page can't be a buffer. */
 #include "layer.h"
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
 /* The C struct and the arrays it borrows. */
 struct MappingData {
 	struct nf_mapping mapping;
 	std::vector<uint32_t> grefs;
-	std::vector<void*> addrs;
+	std::vector<void *> addrs;
 };
 
 using MappingRef = std::shared_ptr<MappingData>;
 
-class Mapping final : public Nan::ObjectWrap, public Child {
- public:
-	Mapping(const LayerRef& core, const MappingRef& data, bool readonly)
-		: core_(core), data_(data), region_(std::make_shared<Region>())
+class Mapping final : public Nan::ObjectWrap, public Child
+{
+      public:
+	Mapping(const LayerRef &core, const MappingRef &data, bool readonly)
+	    : core_(core), data_(data), region_(std::make_shared<Region>())
 	{
-		for (void* address : data->addrs)
-			region_->pages.push_back(static_cast<uint8_t*>(address));
+		for (void *address : data->addrs)
+			region_->pages.push_back(static_cast<uint8_t *>(address));
 		region_->readonly = readonly;
 	}
 
-	static NAN_METHOD(Read) { RegionRead(info, Self(info)->region_); }
-	static NAN_METHOD(Write) { RegionWrite(info, Self(info)->region_); }
-	static NAN_METHOD(Front) { RegionRing(info, EnvOf(info), Self(info)->region_, true); }
-	static NAN_METHOD(Back) { RegionRing(info, EnvOf(info), Self(info)->region_, false); }
+	static NAN_METHOD(Read)
+	{
+		RegionRead(info, Self(info)->region_);
+	}
+	static NAN_METHOD(Write)
+	{
+		RegionWrite(info, Self(info)->region_);
+	}
+	static NAN_METHOD(Front)
+	{
+		RegionRing(info, EnvOf(info), Self(info)->region_, true);
+	}
+	static NAN_METHOD(Back)
+	{
+		RegionRing(info, EnvOf(info), Self(info)->region_, false);
+	}
 	static NAN_METHOD(Unmap);
 
 	void Open(v8::Local<v8::Object> self)
@@ -52,8 +67,8 @@ class Mapping final : public Nan::ObjectWrap, public Child {
 		};
 	}
 
- private:
-	static Mapping* Self(Nan::NAN_METHOD_ARGS_TYPE info)
+      private:
+	static Mapping *Self(Nan::NAN_METHOD_ARGS_TYPE info)
 	{
 		return Nan::ObjectWrap::Unwrap<Mapping>(info.This());
 	}
@@ -65,29 +80,31 @@ class Mapping final : public Nan::ObjectWrap, public Child {
 
 NAN_METHOD(Mapping::Unmap)
 {
-	Mapping* m = Self(info);
+	Mapping *m = Self(info);
 	if (!m->region_->open)
 		return ThrowSystem(ENODEV, "mapping");
 	LayerRef core = m->core_;
-	Submit(info, core, std::make_unique<PlainJob>(core, "mapping.unmap", m->Detach()));
+	Submit(info, core,
+	       std::make_unique<PlainJob>(core, "mapping.unmap", AtExit::kRun, m->Detach()));
 }
 
-class MapJob final : public LayerJob {
- public:
-	MapJob(const LayerRef& core, uint16_t peer, std::vector<uint32_t> grefs, bool readonly)
-		: LayerJob(core, "layer.map"), peer_(peer), readonly_(readonly),
-		  data_(std::make_shared<MappingData>())
+class MapJob final : public LayerJob
+{
+      public:
+	MapJob(const LayerRef &core, uint16_t peer, std::vector<uint32_t> grefs, bool readonly)
+	    : LayerJob(core, "layer.map"), peer_(peer), readonly_(readonly),
+	      data_(std::make_shared<MappingData>())
 	{
 		data_->grefs = std::move(grefs);
 		data_->addrs.resize(data_->grefs.size());
 	}
 
- protected:
+      protected:
 	int Run() override
 	{
 		return core_->layer->ops->map(core_->layer, peer_, data_->grefs.data(),
-					      static_cast<uint32_t>(data_->grefs.size()),
-					      readonly_, data_->addrs.data(), &data_->mapping);
+					      static_cast<uint32_t>(data_->grefs.size()), readonly_,
+					      data_->addrs.data(), &data_->mapping);
 	}
 	v8::MaybeLocal<v8::Value> Value() override
 	{
@@ -97,9 +114,12 @@ class MapJob final : public LayerJob {
 		(new Mapping(core_, data_, readonly_))->Open(object);
 		return object.As<v8::Value>();
 	}
-	void Abandon() override { core_->layer->ops->unmap(core_->layer, &data_->mapping); }
+	void Abandon() override
+	{
+		core_->layer->ops->unmap(core_->layer, &data_->mapping);
+	}
 
- private:
+      private:
 	uint16_t peer_;
 	bool readonly_;
 	MappingRef data_;
@@ -108,7 +128,7 @@ class MapJob final : public LayerJob {
 } // namespace
 
 /* map(peer, grefs, readonly) */
-void VerbMap(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core)
+void VerbMap(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef &core)
 {
 	uint16_t peer;
 	if (!ArgU16(info, 0, "peer", &peer))
@@ -124,7 +144,7 @@ void VerbMap(Nan::NAN_METHOD_ARGS_TYPE info, const LayerRef& core)
 void InitMapping(v8::Local<v8::Object>, v8::Local<v8::Value> data)
 {
 	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(
-		[](const Nan::FunctionCallbackInfo<v8::Value>& info) { RefuseNew(info); }, data);
+		[](const Nan::FunctionCallbackInfo<v8::Value> &info) { RefuseNew(info); }, data);
 	tpl->SetClassName(Nan::New("NativeMapping").ToLocalChecked());
 	tpl->InstanceTemplate()->SetInternalFieldCount(1);
 	SetMethod(tpl, "read", Mapping::Read, data);

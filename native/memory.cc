@@ -20,14 +20,16 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
 constexpr int64_t kPageBytes = 4096;
 constexpr int64_t kPagesMax = 1 << 20;
 constexpr int64_t kOffsetMax = kPagesMax * kPageBytes;
 
-int CreateMemfd(const char* name)
+int CreateMemfd(const char *name)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
@@ -150,11 +152,11 @@ NAN_METHOD(MapShared)
 	/* private copies of pages that JS writes to by mistake, where PROT_READ would kill us */
 	int flags = writable ? MAP_SHARED : MAP_PRIVATE;
 	size_t length = static_cast<size_t>(bytes);
-	void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd, offset);
+	void *base = mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd, offset);
 	if (base == MAP_FAILED)
 		return ThrowSystem(errno, "map_shared");
 	std::unique_ptr<v8::BackingStore> store = v8::SharedArrayBuffer::NewBackingStore(
-		base, length, [](void* data, size_t n, void*) { munmap(data, n); }, nullptr);
+		base, length, [](void *data, size_t n, void *) { munmap(data, n); }, nullptr);
 	info.GetReturnValue().Set(
 		v8::SharedArrayBuffer::New(v8::Isolate::GetCurrent(), std::move(store)));
 }
@@ -169,14 +171,14 @@ NAN_METHOD(FutexWake)
 	int64_t words = static_cast<int64_t>(store->ByteLength() / sizeof(uint32_t));
 	if (!ArgInt(info, 1, "index", 0, words - 1, &index))
 		return;
-	uint32_t* word = static_cast<uint32_t*>(store->Data()) + index;
+	uint32_t *word = static_cast<uint32_t *>(store->Data()) + index;
 	long woken = syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 	if (woken < 0)
 		return ThrowSystem(errno, "futex");
 	info.GetReturnValue().Set(static_cast<double>(woken));
 }
 
-void Constant(v8::Local<v8::Object> target, const char* name, int value)
+void Constant(v8::Local<v8::Object> target, const char *name, int value)
 {
 	Nan::Set(target, Nan::New(name).ToLocalChecked(), Nan::New(value));
 }

@@ -5,9 +5,10 @@
 #include <cerrno>
 #include <cstring>
 
-namespace nf {
+namespace nf
+{
 
-uint8_t* Region::Span(size_t offset, size_t bytes) const
+uint8_t *Region::Span(size_t offset, size_t bytes) const
 {
 	if (bytes == 0 || offset > Bytes() || bytes > Bytes() - offset)
 		return nullptr;
@@ -20,10 +21,13 @@ uint8_t* Region::Span(size_t offset, size_t bytes) const
 	return pages[first] + offset % NF_PAGE_BYTES;
 }
 
-class Ring final : public Nan::ObjectWrap {
- public:
-	Ring(const RegionRef& region, bool front) : region_(region), is_front_(front) {}
-	int InitRing(void* page, size_t bytes, uint32_t slot_bytes, uint32_t first)
+class Ring final : public Nan::ObjectWrap
+{
+      public:
+	Ring(const RegionRef &region, bool front) : region_(region), is_front_(front)
+	{
+	}
+	int InitRing(void *page, size_t bytes, uint32_t slot_bytes, uint32_t first)
 	{
 		if (is_front_)
 			return nf_ring_front_init(&front_, page, bytes, slot_bytes);
@@ -49,10 +53,16 @@ class Ring final : public Nan::ObjectWrap {
 	static NAN_METHOD(Arm);
 	static NAN_METHOD(CloseRing);
 
- private:
-	static Ring* OpenOne(Nan::NAN_METHOD_ARGS_TYPE info);
-	uint32_t SlotBytes() const { return is_front_ ? front_.slot_bytes : back_.slot_bytes; }
-	uint32_t Count() const { return is_front_ ? front_.count : back_.count; }
+      private:
+	static Ring *OpenOne(Nan::NAN_METHOD_ARGS_TYPE info);
+	uint32_t SlotBytes() const
+	{
+		return is_front_ ? front_.slot_bytes : back_.slot_bytes;
+	}
+	uint32_t Count() const
+	{
+		return is_front_ ? front_.count : back_.count;
+	}
 	uint32_t FreeSlots() const
 	{
 		return is_front_ ? nf_ring_front_free(&front_) : back_.req_cons - back_.rsp_prod;
@@ -62,13 +72,13 @@ class Ring final : public Nan::ObjectWrap {
 		return is_front_ ? nf_ring_front_pending(&front_) : nf_ring_back_pending(&back_);
 	}
 	/* The next slot to write or to read; moves the private index. */
-	void* PutSlot()
+	void *PutSlot()
 	{
 		if (is_front_)
 			return nf_ring_front_slot(&front_, front_.req_prod++);
 		return nf_ring_back_slot(&back_, back_.rsp_prod++);
 	}
-	void* TakeSlot()
+	void *TakeSlot()
 	{
 		if (is_front_)
 			return nf_ring_front_slot(&front_, front_.rsp_cons++);
@@ -85,9 +95,9 @@ void Region::Close()
 {
 	open = false;
 	pages.clear();
-	std::unordered_set<Ring*> all = std::move(rings);
+	std::unordered_set<Ring *> all = std::move(rings);
 	rings.clear();
-	for (Ring* ring : all)
+	for (Ring *ring : all)
 		ring->Drop();
 }
 
@@ -100,9 +110,9 @@ void Ring::Open(v8::Local<v8::Object> self)
 	Property(self, "slotBytes", Nan::New(SlotBytes()));
 }
 
-Ring* Ring::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
+Ring *Ring::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
 {
-	Ring* r = Nan::ObjectWrap::Unwrap<Ring>(info.This());
+	Ring *r = Nan::ObjectWrap::Unwrap<Ring>(info.This());
 	if (r->region_)
 		return r;
 	ThrowSystem(ENODEV, "ring");
@@ -111,14 +121,14 @@ Ring* Ring::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
 
 NAN_METHOD(Ring::Free)
 {
-	Ring* r = OpenOne(info);
+	Ring *r = OpenOne(info);
 	if (r)
 		info.GetReturnValue().Set(r->FreeSlots());
 }
 
 NAN_METHOD(Ring::Pending)
 {
-	Ring* r = OpenOne(info);
+	Ring *r = OpenOne(info);
 	if (!r)
 		return;
 	int n = r->Waiting();
@@ -129,7 +139,7 @@ NAN_METHOD(Ring::Pending)
 
 NAN_METHOD(Ring::Put)
 {
-	Ring* r = OpenOne(info);
+	Ring *r = OpenOne(info);
 	Bytes slot;
 	if (!r || !ArgBytes(info, 0, "slot", &slot))
 		return;
@@ -137,7 +147,7 @@ NAN_METHOD(Ring::Put)
 		return Nan::ThrowRangeError("longer than a slot");
 	bool room = r->FreeSlots() > 0;
 	if (room) {
-		uint8_t* to = static_cast<uint8_t*>(r->PutSlot());
+		uint8_t *to = static_cast<uint8_t *>(r->PutSlot());
 		if (slot.size > 0)
 			memcpy(to, slot.data, slot.size);
 		memset(to + slot.size, 0, r->SlotBytes() - slot.size);
@@ -147,7 +157,7 @@ NAN_METHOD(Ring::Put)
 
 NAN_METHOD(Ring::Take)
 {
-	Ring* r = OpenOne(info);
+	Ring *r = OpenOne(info);
 	if (!r)
 		return;
 	int n = r->Waiting();
@@ -155,13 +165,13 @@ NAN_METHOD(Ring::Take)
 		return ThrowSystem(-n, "ring.take");
 	if (n > 0)
 		info.GetReturnValue().Set(
-			Nan::CopyBuffer(static_cast<char*>(r->TakeSlot()), r->SlotBytes())
+			Nan::CopyBuffer(static_cast<char *>(r->TakeSlot()), r->SlotBytes())
 				.ToLocalChecked());
 }
 
 NAN_METHOD(Ring::Push)
 {
-	Ring* r = OpenOne(info);
+	Ring *r = OpenOne(info);
 	if (!r)
 		return;
 	bool notify = r->is_front_ ? nf_ring_front_push(&r->front_) : nf_ring_back_push(&r->back_);
@@ -170,7 +180,7 @@ NAN_METHOD(Ring::Push)
 
 NAN_METHOD(Ring::Arm)
 {
-	Ring* r = OpenOne(info);
+	Ring *r = OpenOne(info);
 	int64_t after;
 	if (!r || !ArgInt(info, 0, "after", 1, r->Count(), &after))
 		return;
@@ -183,13 +193,13 @@ NAN_METHOD(Ring::Arm)
 
 NAN_METHOD(Ring::CloseRing)
 {
-	Ring* r = Nan::ObjectWrap::Unwrap<Ring>(info.This());
+	Ring *r = Nan::ObjectWrap::Unwrap<Ring>(info.This());
 	if (r->region_)
 		r->Close();
 }
 
 /* read(offset, bytes) */
-void RegionRead(Nan::NAN_METHOD_ARGS_TYPE info, const RegionRef& region)
+void RegionRead(Nan::NAN_METHOD_ARGS_TYPE info, const RegionRef &region)
 {
 	int64_t offset, bytes;
 	if (!region->open)
@@ -201,7 +211,7 @@ void RegionRead(Nan::NAN_METHOD_ARGS_TYPE info, const RegionRef& region)
 	v8::Local<v8::Object> out;
 	if (!Nan::NewBuffer(static_cast<uint32_t>(bytes)).ToLocal(&out))
 		return;
-	char* to = node::Buffer::Data(out);
+	char *to = node::Buffer::Data(out);
 	for (size_t done = 0; done < static_cast<size_t>(bytes);) {
 		size_t at = static_cast<size_t>(offset) + done;
 		size_t n = NF_PAGE_BYTES - at % NF_PAGE_BYTES;
@@ -213,7 +223,7 @@ void RegionRead(Nan::NAN_METHOD_ARGS_TYPE info, const RegionRef& region)
 }
 
 /* write(offset, data) */
-void RegionWrite(Nan::NAN_METHOD_ARGS_TYPE info, const RegionRef& region)
+void RegionWrite(Nan::NAN_METHOD_ARGS_TYPE info, const RegionRef &region)
 {
 	int64_t offset;
 	Bytes data;
@@ -233,7 +243,7 @@ void RegionWrite(Nan::NAN_METHOD_ARGS_TYPE info, const RegionRef& region)
 }
 
 /* ringFront(offset, bytes, slotBytes), ringBack(offset, bytes, slotBytes, first) */
-void RegionRing(Nan::NAN_METHOD_ARGS_TYPE info, const EnvRef& env, const RegionRef& region,
+void RegionRing(Nan::NAN_METHOD_ARGS_TYPE info, const EnvRef &env, const RegionRef &region,
 		bool front)
 {
 	int64_t offset, bytes, slot_bytes, first = 0;
@@ -247,12 +257,12 @@ void RegionRing(Nan::NAN_METHOD_ARGS_TYPE info, const EnvRef& env, const RegionR
 		return;
 	if (offset % 64 != 0)
 		return Nan::ThrowRangeError("offset must be a multiple of 64");
-	uint8_t* page = region->Span(static_cast<size_t>(offset), static_cast<size_t>(bytes));
+	uint8_t *page = region->Span(static_cast<size_t>(offset), static_cast<size_t>(bytes));
 	if (!page)
 		return Nan::ThrowRangeError("these pages do not lie side by side");
 	std::unique_ptr<Ring> ring = std::make_unique<Ring>(region, front);
-	int rc = ring->InitRing(page, static_cast<size_t>(bytes),
-				static_cast<uint32_t>(slot_bytes), static_cast<uint32_t>(first));
+	int rc = ring->InitRing(page, static_cast<size_t>(bytes), static_cast<uint32_t>(slot_bytes),
+				static_cast<uint32_t>(first));
 	if (rc < 0)
 		return ThrowSystem(-rc, "ring");
 	v8::Local<v8::Object> object;
@@ -265,7 +275,7 @@ void RegionRing(Nan::NAN_METHOD_ARGS_TYPE info, const EnvRef& env, const RegionR
 void InitRing(v8::Local<v8::Object>, v8::Local<v8::Value> data)
 {
 	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(
-		[](const Nan::FunctionCallbackInfo<v8::Value>& info) { RefuseNew(info); }, data);
+		[](const Nan::FunctionCallbackInfo<v8::Value> &info) { RefuseNew(info); }, data);
 	tpl->SetClassName(Nan::New("NativeRing").ToLocalChecked());
 	tpl->InstanceTemplate()->SetInternalFieldCount(1);
 	SetMethod(tpl, "free", Ring::Free, data);

@@ -11,11 +11,13 @@
 #include <cerrno>
 #include <cstring>
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
 /* A listening descriptor or negative errno. The file gets `mode` from the start. */
-int Listen(const std::string& path, mode_t mode)
+int Listen(const std::string &path, mode_t mode)
 {
 	struct sockaddr_un addr = {};
 	if (path.empty() || path.size() >= sizeof(addr.sun_path))
@@ -26,7 +28,7 @@ int Listen(const std::string& path, mode_t mode)
 	if (fd < 0)
 		return -errno;
 	if (fchmod(fd, mode) < 0 ||
-	    bind(fd, reinterpret_cast<struct sockaddr*>(&addr), sizeof(addr)) < 0 ||
+	    bind(fd, reinterpret_cast<struct sockaddr *>(&addr), sizeof(addr)) < 0 ||
 	    listen(fd, 64) < 0) {
 		int err = errno;
 		close(fd);
@@ -35,8 +37,9 @@ int Listen(const std::string& path, mode_t mode)
 	return fd;
 }
 
-class SeqListener final : public Nan::ObjectWrap, public Closable {
- public:
+class SeqListener final : public Nan::ObjectWrap, public Closable
+{
+      public:
 	static NAN_METHOD(New);
 	static NAN_METHOD(RefLoop);
 	static NAN_METHOD(UnrefLoop);
@@ -49,9 +52,9 @@ class SeqListener final : public Nan::ObjectWrap, public Closable {
 		Release();
 	}
 
- private:
-	SeqListener(const EnvRef& env, int fd, Poll* poll, int spare)
-		: env_(env), fd_(fd), spare_(spare), poll_(poll)
+      private:
+	SeqListener(const EnvRef &env, int fd, Poll *poll, int spare)
+	    : env_(env), fd_(fd), spare_(spare), poll_(poll)
 	{
 	}
 	void Release();
@@ -60,7 +63,7 @@ class SeqListener final : public Nan::ObjectWrap, public Closable {
 	EnvRef env_;
 	int fd_;
 	int spare_; /* given up to refuse a connection when descriptors have run out */
-	Poll* poll_;
+	Poll *poll_;
 	Nan::Global<v8::Function> on_connection_;
 };
 
@@ -107,16 +110,16 @@ NAN_METHOD(SeqListener::New)
 	if (fd < 0)
 		return ThrowSystem(-fd, "listen");
 	EnvRef env = EnvOf(info);
-	Poll* poll = Poll::New(
+	Poll *poll = Poll::New(
 		env->loop, fd,
-		[](void* owner, int, int) { static_cast<SeqListener*>(owner)->OnReady(); },
+		[](void *owner, int, int) { static_cast<SeqListener *>(owner)->OnReady(); },
 		nullptr);
 	if (!poll) {
 		int err = errno;
 		close(fd);
 		return ThrowSystem(err, "listen");
 	}
-	SeqListener* l = new SeqListener(env, fd, poll, open("/dev/null", O_RDONLY | O_CLOEXEC));
+	SeqListener *l = new SeqListener(env, fd, poll, open("/dev/null", O_RDONLY | O_CLOEXEC));
 	poll->SetOwner(l);
 	l->Wrap(info.This());
 	l->Ref();
@@ -128,21 +131,21 @@ NAN_METHOD(SeqListener::New)
 
 NAN_METHOD(SeqListener::RefLoop)
 {
-	SeqListener* l = Nan::ObjectWrap::Unwrap<SeqListener>(info.This());
+	SeqListener *l = Nan::ObjectWrap::Unwrap<SeqListener>(info.This());
 	if (l->poll_)
 		l->poll_->SetRef(true);
 }
 
 NAN_METHOD(SeqListener::UnrefLoop)
 {
-	SeqListener* l = Nan::ObjectWrap::Unwrap<SeqListener>(info.This());
+	SeqListener *l = Nan::ObjectWrap::Unwrap<SeqListener>(info.This());
 	if (l->poll_)
 		l->poll_->SetRef(false);
 }
 
 NAN_METHOD(SeqListener::CloseListener)
 {
-	SeqListener* l = Nan::ObjectWrap::Unwrap<SeqListener>(info.This());
+	SeqListener *l = Nan::ObjectWrap::Unwrap<SeqListener>(info.This());
 	if (l->fd_ < 0)
 		return;
 	l->Release();
@@ -161,8 +164,8 @@ NAN_GETTER(SeqListener::GetFd)
 
 void InitSeqListener(v8::Local<v8::Object> target, v8::Local<v8::Value> data)
 {
-	v8::Local<v8::FunctionTemplate> tpl =
-		Nan::New<v8::FunctionTemplate>(SeqListener::New, data);
+	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(SeqListener::New,
+									     data);
 	tpl->SetClassName(Nan::New("SeqListener").ToLocalChecked());
 	tpl->InstanceTemplate()->SetInternalFieldCount(1);
 	SetMethod(tpl, "ref", SeqListener::RefLoop, data);

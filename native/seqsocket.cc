@@ -10,11 +10,13 @@
 #include <cerrno>
 #include <cstring>
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
 constexpr size_t kMessageMax = 65536;
-constexpr size_t kFdsMax = 253; /* SCM_MAX_FD */
+constexpr size_t kFdsMax = 253;	     /* SCM_MAX_FD */
 constexpr int kMessagesPerTurn = 16; /* others on the loop get their turn */
 
 union Control {
@@ -22,10 +24,10 @@ union Control {
 	char bytes[CMSG_SPACE(kFdsMax * sizeof(int))];
 };
 
-void TakeFds(const struct msghdr& msg, std::vector<int>* fds)
+void TakeFds(const struct msghdr &msg, std::vector<int> *fds)
 {
-	for (struct cmsghdr* c = CMSG_FIRSTHDR(&msg); c;
-	     c = CMSG_NXTHDR(const_cast<struct msghdr*>(&msg), c)) {
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c;
+	     c = CMSG_NXTHDR(const_cast<struct msghdr *>(&msg), c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -35,7 +37,7 @@ void TakeFds(const struct msghdr& msg, std::vector<int>* fds)
 	}
 }
 
-ssize_t Receive(int fd, std::vector<uint8_t>* buffer, std::vector<int>* fds, bool* truncated)
+ssize_t Receive(int fd, std::vector<uint8_t> *buffer, std::vector<int> *fds, bool *truncated)
 {
 	Control control;
 	struct iovec iov = {buffer->data(), buffer->size()};
@@ -52,7 +54,7 @@ ssize_t Receive(int fd, std::vector<uint8_t>* buffer, std::vector<int>* fds, boo
 	return n;
 }
 
-int Send(int fd, const Bytes& data, const std::vector<int>& fds)
+int Send(int fd, const Bytes &data, const std::vector<int> &fds)
 {
 	Control control;
 	struct iovec iov = {data.data, data.size};
@@ -63,7 +65,7 @@ int Send(int fd, const Bytes& data, const std::vector<int>& fds)
 		memset(&control, 0, sizeof(control));
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-		struct cmsghdr* c = CMSG_FIRSTHDR(&msg);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
@@ -72,8 +74,9 @@ int Send(int fd, const Bytes& data, const std::vector<int>& fds)
 	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
 }
 
-class SeqSocket final : public Nan::ObjectWrap, public Closable {
- public:
+class SeqSocket final : public Nan::ObjectWrap, public Closable
+{
+      public:
 	static NAN_METHOD(New);
 	static NAN_METHOD(SendMessage);
 	static NAN_METHOD(Pause);
@@ -91,8 +94,10 @@ class SeqSocket final : public Nan::ObjectWrap, public Closable {
 		Release();
 	}
 
- private:
-	SeqSocket(const EnvRef& env, int fd, Poll* poll) : env_(env), fd_(fd), poll_(poll) {}
+      private:
+	SeqSocket(const EnvRef &env, int fd, Poll *poll) : env_(env), fd_(fd), poll_(poll)
+	{
+	}
 	void Open(v8::Local<v8::Object> self, v8::Local<v8::Object> events);
 	void Close();
 	void Release();
@@ -100,12 +105,12 @@ class SeqSocket final : public Nan::ObjectWrap, public Closable {
 	void OnReady(int status, int ready);
 	bool ReadOne();
 	void Hangup(int error);
-	bool Call(const char* name, int argc, v8::Local<v8::Value>* argv);
-	static SeqSocket* OpenOne(Nan::NAN_METHOD_ARGS_TYPE info);
+	bool Call(const char *name, int argc, v8::Local<v8::Value> *argv);
+	static SeqSocket *OpenOne(Nan::NAN_METHOD_ARGS_TYPE info);
 
 	EnvRef env_;
 	int fd_;
-	Poll* poll_;
+	Poll *poll_;
 	bool reading_ = true;
 	bool want_writable_ = false;
 	Nan::Global<v8::Object> events_;
@@ -146,7 +151,7 @@ void SeqSocket::Rewatch()
 		     (want_writable_ ? UV_WRITABLE : 0));
 }
 
-bool SeqSocket::Call(const char* name, int argc, v8::Local<v8::Value>* argv)
+bool SeqSocket::Call(const char *name, int argc, v8::Local<v8::Value> *argv)
 {
 	v8::Local<v8::Object> events = Nan::New(events_);
 	v8::Local<v8::Value> fn;
@@ -186,7 +191,7 @@ bool SeqSocket::ReadOne()
 	for (uint32_t i = 0; i < fds.size(); i++)
 		Nan::Set(list, i, Nan::New(fds[i]));
 	v8::Local<v8::Value> argv[] = {
-		Nan::CopyBuffer(reinterpret_cast<char*>(env_->receive.data()),
+		Nan::CopyBuffer(reinterpret_cast<char *>(env_->receive.data()),
 				static_cast<uint32_t>(n))
 			.ToLocalChecked(),
 		list,
@@ -221,9 +226,9 @@ void SeqSocket::OnReady(int status, int ready)
 }
 
 /* The receiver, or NULL with an exception when it is closed or not a SeqSocket. */
-SeqSocket* SeqSocket::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
+SeqSocket *SeqSocket::OpenOne(Nan::NAN_METHOD_ARGS_TYPE info)
 {
-	SeqSocket* s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.This());
+	SeqSocket *s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.This());
 	if (s->fd_ >= 0)
 		return s;
 	ThrowSystem(ENODEV, "seqsocket");
@@ -246,15 +251,15 @@ NAN_METHOD(SeqSocket::New)
 	if (type != SOCK_SEQPACKET)
 		return ThrowSystem(EINVAL, "seqsocket");
 	EnvRef env = EnvOf(info);
-	Poll* poll = Poll::New(
+	Poll *poll = Poll::New(
 		env->loop, fd,
-		[](void* owner, int status, int ready) {
-			static_cast<SeqSocket*>(owner)->OnReady(status, ready);
+		[](void *owner, int status, int ready) {
+			static_cast<SeqSocket *>(owner)->OnReady(status, ready);
 		},
 		nullptr);
 	if (!poll)
 		return ThrowSystem(errno, "seqsocket");
-	SeqSocket* s = new SeqSocket(env, fd, poll);
+	SeqSocket *s = new SeqSocket(env, fd, poll);
 	poll->SetOwner(s);
 	s->Open(info.This(), info[1].As<v8::Object>());
 	info.GetReturnValue().Set(info.This());
@@ -262,7 +267,7 @@ NAN_METHOD(SeqSocket::New)
 
 NAN_METHOD(SeqSocket::SendMessage)
 {
-	SeqSocket* s = OpenOne(info);
+	SeqSocket *s = OpenOne(info);
 	Bytes data;
 	std::vector<int> fds;
 	if (!s || !ArgBytes(info, 0, "data", &data))
@@ -272,8 +277,8 @@ NAN_METHOD(SeqSocket::SendMessage)
 	if (info[1]->IsArray()) {
 		v8::Local<v8::Array> list = info[1].As<v8::Array>();
 		for (uint32_t i = 0; i < list->Length(); i++) {
-			int32_t fd = Nan::To<int32_t>(Nan::Get(list, i).ToLocalChecked())
-					     .FromMaybe(-1);
+			int32_t fd =
+				Nan::To<int32_t>(Nan::Get(list, i).ToLocalChecked()).FromMaybe(-1);
 			fds.push_back(fd);
 		}
 		ArgBytes(info, 0, "data", &data); /* JS may have run: look again */
@@ -288,7 +293,7 @@ NAN_METHOD(SeqSocket::SendMessage)
 
 NAN_METHOD(SeqSocket::Pause)
 {
-	SeqSocket* s = OpenOne(info);
+	SeqSocket *s = OpenOne(info);
 	if (!s)
 		return;
 	s->reading_ = false;
@@ -297,7 +302,7 @@ NAN_METHOD(SeqSocket::Pause)
 
 NAN_METHOD(SeqSocket::Resume)
 {
-	SeqSocket* s = OpenOne(info);
+	SeqSocket *s = OpenOne(info);
 	if (!s)
 		return;
 	s->reading_ = true;
@@ -306,7 +311,7 @@ NAN_METHOD(SeqSocket::Resume)
 
 NAN_METHOD(SeqSocket::WantWritable)
 {
-	SeqSocket* s = OpenOne(info);
+	SeqSocket *s = OpenOne(info);
 	if (!s)
 		return;
 	s->want_writable_ = true;
@@ -315,14 +320,14 @@ NAN_METHOD(SeqSocket::WantWritable)
 
 NAN_METHOD(SeqSocket::RefLoop)
 {
-	SeqSocket* s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.This());
+	SeqSocket *s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.This());
 	if (s->poll_)
 		s->poll_->SetRef(true);
 }
 
 NAN_METHOD(SeqSocket::UnrefLoop)
 {
-	SeqSocket* s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.This());
+	SeqSocket *s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.This());
 	if (s->poll_)
 		s->poll_->SetRef(false);
 }
@@ -341,7 +346,7 @@ NAN_GETTER(SeqSocket::GetFd)
 NAN_GETTER(SeqSocket::GetUnread)
 {
 	(void)property;
-	SeqSocket* s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.Holder());
+	SeqSocket *s = Nan::ObjectWrap::Unwrap<SeqSocket>(info.Holder());
 	int bytes = 0;
 	if (s->fd_ >= 0)
 		ioctl(s->fd_, SIOCOUTQ, &bytes); /* can't fail on such a socket */
@@ -352,8 +357,7 @@ NAN_GETTER(SeqSocket::GetUnread)
 
 void InitSeqSocket(v8::Local<v8::Object> target, v8::Local<v8::Value> data)
 {
-	v8::Local<v8::FunctionTemplate> tpl =
-		Nan::New<v8::FunctionTemplate>(SeqSocket::New, data);
+	v8::Local<v8::FunctionTemplate> tpl = Nan::New<v8::FunctionTemplate>(SeqSocket::New, data);
 	tpl->SetClassName(Nan::New("SeqSocket").ToLocalChecked());
 	tpl->InstanceTemplate()->SetInternalFieldCount(1);
 	SetMethod(tpl, "send", SeqSocket::SendMessage, data);

@@ -10,8 +10,10 @@
 #include <cerrno>
 #include <cstring>
 
-namespace nf {
-namespace {
+namespace nf
+{
+namespace
+{
 
 void Pair(Nan::NAN_METHOD_ARGS_TYPE info, int type)
 {
@@ -48,7 +50,7 @@ NAN_METHOD(SeqpacketConnect)
 	if (fd < 0)
 		return ThrowSystem(errno, "connect");
 	/* a local socket connects at once or not at all: EAGAIN is a full backlog */
-	if (connect(fd, reinterpret_cast<struct sockaddr*>(&addr), sizeof(addr)) < 0) {
+	if (connect(fd, reinterpret_cast<struct sockaddr *>(&addr), sizeof(addr)) < 0) {
 		int err = errno;
 		close(fd);
 		return ThrowSystem(err, "connect");
@@ -56,13 +58,13 @@ NAN_METHOD(SeqpacketConnect)
 	info.GetReturnValue().Set(fd);
 }
 
-bool IntOption(int fd, int option, int* out)
+bool IntOption(int fd, int option, int *out)
 {
 	socklen_t bytes = sizeof(*out);
 	return getsockopt(fd, SOL_SOCKET, option, out, &bytes) == 0;
 }
 
-void SetInt(v8::Local<v8::Object> object, const char* name, double value)
+void SetInt(v8::Local<v8::Object> object, const char *name, double value)
 {
 	Nan::Set(object, Nan::New(name).ToLocalChecked(), Nan::New(value));
 }

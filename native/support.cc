@@ -6,7 +6,8 @@
 #include <cmath>
 #include <cstring>
 
-namespace nf {
+namespace nf
+{
 
 static std::string ErrnoName(int err)
 {
@@ -15,7 +16,7 @@ static std::string ErrnoName(int err)
 	return uv_err_name(-err);
 }
 
-v8::Local<v8::Value> SystemError(int err, const char* op)
+v8::Local<v8::Value> SystemError(int err, const char *op)
 {
 	std::string name = ErrnoName(err);
 	std::string text = std::string(op) + ": " + name + ", " + strerror(err);
@@ -27,14 +28,14 @@ v8::Local<v8::Value> SystemError(int err, const char* op)
 	return error;
 }
 
-void ThrowSystem(int err, const char* op)
+void ThrowSystem(int err, const char *op)
 {
 	Nan::ThrowError(SystemError(err, op));
 }
 
 /* Throws unless value is an integer in the range. */
-static bool ToInt(v8::Local<v8::Value> given, const char* name, int64_t min, int64_t max,
-		  int64_t* out)
+static bool ToInt(v8::Local<v8::Value> given, const char *name, int64_t min, int64_t max,
+		  int64_t *out)
 {
 	double value = given->IsNumber() ? given.As<v8::Number>()->Value() : NAN;
 	if (std::isnan(value) || value != std::floor(value)) {
@@ -51,13 +52,13 @@ static bool ToInt(v8::Local<v8::Value> given, const char* name, int64_t min, int
 	return true;
 }
 
-bool ArgInt(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, int64_t min, int64_t max,
-	    int64_t* out)
+bool ArgInt(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char *name, int64_t min, int64_t max,
+	    int64_t *out)
 {
 	return ToInt(info[i], name, min, max, out);
 }
 
-bool ArgU16(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, uint16_t* out)
+bool ArgU16(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char *name, uint16_t *out)
 {
 	int64_t value;
 	if (!ToInt(info[i], name, 0, UINT16_MAX, &value))
@@ -66,7 +67,7 @@ bool ArgU16(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, uint16_t* o
 	return true;
 }
 
-bool ArgU8(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, uint8_t* out)
+bool ArgU8(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char *name, uint8_t *out)
 {
 	int64_t value;
 	if (!ToInt(info[i], name, 0, UINT8_MAX, &value))
@@ -75,8 +76,8 @@ bool ArgU8(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, uint8_t* out
 	return true;
 }
 
-bool FieldInt(v8::Local<v8::Object> object, const char* name, int64_t max, int64_t fallback,
-	      int64_t* out)
+bool FieldInt(v8::Local<v8::Object> object, const char *name, int64_t max, int64_t fallback,
+	      int64_t *out)
 {
 	v8::Local<v8::Value> value;
 	if (!Nan::Get(object, Nan::New(name).ToLocalChecked()).ToLocal(&value))
@@ -88,7 +89,7 @@ bool FieldInt(v8::Local<v8::Object> object, const char* name, int64_t max, int64
 	return ToInt(value, name, 0, max, out);
 }
 
-bool ArgFd(Nan::NAN_METHOD_ARGS_TYPE info, int i, int* out)
+bool ArgFd(Nan::NAN_METHOD_ARGS_TYPE info, int i, int *out)
 {
 	int64_t value;
 	if (!ArgInt(info, i, "fd", 0, INT32_MAX, &value))
@@ -97,7 +98,7 @@ bool ArgFd(Nan::NAN_METHOD_ARGS_TYPE info, int i, int* out)
 	return true;
 }
 
-bool ArgString(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, std::string* out)
+bool ArgString(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char *name, std::string *out)
 {
 	if (!info[i]->IsString()) {
 		Nan::ThrowTypeError((std::string(name) + " must be a string").c_str());
@@ -108,8 +109,8 @@ bool ArgString(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, std::str
 	return true;
 }
 
-bool ArgFunction(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name,
-		 v8::Local<v8::Function>* out)
+bool ArgFunction(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char *name,
+		 v8::Local<v8::Function> *out)
 {
 	if (!info[i]->IsFunction()) {
 		Nan::ThrowTypeError((std::string(name) + " must be a function").c_str());
@@ -119,18 +120,18 @@ bool ArgFunction(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name,
 	return true;
 }
 
-bool ToBytes(v8::Local<v8::Value> value, Bytes* out)
+bool ToBytes(v8::Local<v8::Value> value, Bytes *out)
 {
 	if (!value->IsArrayBufferView())
 		return false;
 	v8::Local<v8::ArrayBufferView> view = value.As<v8::ArrayBufferView>();
-	uint8_t* start = static_cast<uint8_t*>(view->Buffer()->GetBackingStore()->Data());
+	uint8_t *start = static_cast<uint8_t *>(view->Buffer()->GetBackingStore()->Data());
 	out->size = view->ByteLength();
 	out->data = start ? start + view->ByteOffset() : nullptr;
 	return true;
 }
 
-bool ArgBytes(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, Bytes* out)
+bool ArgBytes(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char *name, Bytes *out)
 {
 	if (ToBytes(info[i], out))
 		return true;
@@ -138,8 +139,8 @@ bool ArgBytes(Nan::NAN_METHOD_ARGS_TYPE info, int i, const char* name, Bytes* ou
 	return false;
 }
 
-void Emit(const EnvRef& env, v8::Local<v8::Object> self, v8::Local<v8::Function> fn, int argc,
-	  v8::Local<v8::Value>* argv)
+void Emit(const EnvRef &env, v8::Local<v8::Object> self, v8::Local<v8::Function> fn, int argc,
+	  v8::Local<v8::Value> *argv)
 {
 	if (env->ending)
 		return;
@@ -147,9 +148,9 @@ void Emit(const EnvRef& env, v8::Local<v8::Object> self, v8::Local<v8::Function>
 	(void)node::MakeCallback(env->isolate, self, fn, argc, argv, node::async_context{0, 0});
 }
 
-Poll* Poll::New(uv_loop_t* loop, int fd, Callback cb, void* owner)
+Poll *Poll::New(uv_loop_t *loop, int fd, Callback cb, void *owner)
 {
-	Poll* p = new Poll;
+	Poll *p = new Poll;
 	p->cb_ = cb;
 	p->owner_ = owner;
 	int rc = uv_poll_init(loop, &p->handle_, fd);
@@ -168,15 +169,15 @@ void Poll::Watch(int events)
 		uv_poll_stop(&handle_);
 		return;
 	}
-	uv_poll_start(&handle_, events, [](uv_poll_t* handle, int status, int ready) {
-		Poll* p = static_cast<Poll*>(handle->data);
+	uv_poll_start(&handle_, events, [](uv_poll_t *handle, int status, int ready) {
+		Poll *p = static_cast<Poll *>(handle->data);
 		p->cb_(p->owner_, status, ready);
 	});
 }
 
 void Poll::SetRef(bool on)
 {
-	uv_handle_t* handle = reinterpret_cast<uv_handle_t*>(&handle_);
+	uv_handle_t *handle = reinterpret_cast<uv_handle_t *>(&handle_);
 	if (on)
 		uv_ref(handle);
 	else
@@ -186,8 +187,8 @@ void Poll::SetRef(bool on)
 void Poll::Close()
 {
 	uv_poll_stop(&handle_);
-	uv_close(reinterpret_cast<uv_handle_t*>(&handle_),
-		 [](uv_handle_t* handle) { delete static_cast<Poll*>(handle->data); });
+	uv_close(reinterpret_cast<uv_handle_t *>(&handle_),
+		 [](uv_handle_t *handle) { delete static_cast<Poll *>(handle->data); });
 }
 
 v8::Local<v8::Promise> Job::MakePromise()
@@ -196,6 +197,7 @@ v8::Local<v8::Promise> Job::MakePromise()
 	v8::Local<v8::Promise::Resolver> resolver =
 		v8::Promise::Resolver::New(context).ToLocalChecked();
 	resolver_.Reset(resolver);
+	context_.Reset(context);
 	return resolver->GetPromise();
 }
 
@@ -205,18 +207,19 @@ void Job::Start()
 	env_->jobs++;
 	uv_queue_work(
 		env_->loop, &request_,
-		[](uv_work_t* request) {
-			Job* job = static_cast<Job*>(request->data);
+		[](uv_work_t *request) {
+			Job *job = static_cast<Job *>(request->data);
 			job->status_ = job->Run();
 		},
-		[](uv_work_t* request, int) {
-			Job* job = static_cast<Job*>(request->data);
+		[](uv_work_t *request, int) {
+			Job *job = static_cast<Job *>(request->data);
 			EnvRef env = job->env_;
 			if (!env->ending)
 				job->Settle();
 			else if (job->status_ >= 0)
 				job->Abandon();
 			job->resolver_.Reset();
+			job->context_.Reset();
 			job->After();
 			delete job;
 			env->JobDone();
@@ -225,10 +228,10 @@ void Job::Start()
 
 void Job::Settle()
 {
-	v8::Isolate* isolate = env_->isolate;
+	v8::Isolate *isolate = env_->isolate;
 	v8::HandleScope handles(isolate);
 	v8::Local<v8::Promise::Resolver> resolver = Nan::New(resolver_);
-	v8::Local<v8::Context> context = resolver->GetCreationContextChecked();
+	v8::Local<v8::Context> context = Nan::New(context_);
 	v8::Context::Scope in_context(context);
 	/* runs the promise's reactions when it ends */
 	node::CallbackScope turn(isolate, v8::Object::New(isolate), node::async_context{0, 0});

@@ -110,7 +110,11 @@ export class Arena {
     if ((native.memfdSeals(this.fd) & native.F_SEAL_FUTURE_WRITE) !== 0) {
       return; // the kernel refuses; they go with the grantee's last mapping
     }
-    native.memfdPunch(this.fd, 0, this.pages * PAGE_BYTES);
+    try {
+      native.memfdPunch(this.fd, 0, this.pages * PAGE_BYTES);
+    } catch {
+      // out of memory for the bookkeeping: they go with the last mapping, as above
+    }
   }
 }
 

@@ -191,7 +191,15 @@ export class HypervisorClient implements AsyncDisposable {
   }
 
   #onMessage(data: Buffer, fds: number[]): void {
-    const reply = JSON.parse(data.toString()) as AdminReply;
+    let reply: AdminReply;
+    try {
+      reply = JSON.parse(data.toString()) as AdminReply;
+      if (!reply.ok && typeof reply.errno !== 'number') throw new TypeError('no errno');
+    } catch (error) {
+      fds.forEach((fd) => native.close(fd));
+      this.#socket.close();
+      return this.#fail('the hypervisor talks nonsense', error);
+    }
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) this.#socket.unref();

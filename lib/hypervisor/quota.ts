@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 import { Refusal } from './refusal.js';
 
-/** What one domain may hold. Pages taken back from it that it still maps count as its own. */
+/**
+ * What one domain may hold. Pages taken back from it that it still maps count as its own. Arenas,
+ * unbound ports and donations cost the hypervisor a descriptor each: about 1,100 at most.
+ */
 export const QUOTA = {
-  arenas: 1024,
+  arenas: 512,
   /** 256 MiB */
   pages: 65536,
   grefs: 16384,
   /** Grants of others it maps; each counts as often as it is mapped. */
   mappings: 65536,
-  ports: 1024,
+  ports: 256,
   connections: 16,
   storeConnections: 16,
   donations: 256,

@@ -196,7 +196,14 @@ test.serial('workers: verbs under way and open objects end with the worker', asy
   const hv = await startHypervisor(t);
   await openDomain(t, hv, 'back', { domid: 0 });
   await hv.client.createDomain({ name: 'front' });
-  for (const how of ['process.exit(0)', 'undefined', 'setInterval(() => {}, 1000)']) {
+  const ways = [
+    'process.exit(0)',
+    'undefined',
+    'setInterval(() => {}, 1000)',
+    'arena.end(); channel.close(); process.exit(0)',
+    'layer.close(); process.exit(0)',
+  ];
+  for (const how of ways) {
     const fd = await hv.client.connectDomain(1);
     const code = `
       const { workerData, parentPort } = require('node:worker_threads');
