@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HOSTILE.md group 3: what was checked is changed before it is used. A thread flips one word of every
- * slot between a value that is honest and one that is not while the victim works. Whatever it saw, it
- * saw once: each slot is taken or refused, and nothing outside the peer's pages is touched (mappings
- * have guard pages, so a wrong offset is a crash here).
+ * HOSTILE.md group 3: what was checked is changed before it is used. A thread flips one word of
+ * every slot between a value that is honest and one that is not while the victim works. Whatever it
+ * saw, it saw once: each slot is taken or refused, and nothing outside the peer's pages is touched
+ * (mappings have guard pages, so a wrong offset is a crash here).
  */
 #include "hostile.h"
 
@@ -107,10 +107,10 @@ static const struct field {
 	char ring;
 	uint32_t word, mask;
 } back_fields[] = {
-	{"tx gref", 't', 0, 0xff00},	{"tx offset", 't', 1, 0x0fff},
+	{"tx gref", 't', 0, 0xff00},	   {"tx offset", 't', 1, 0x0fff},
 	{"tx flags", 't', 1, 0xffff0000u}, {"tx id", 't', 2, 0xffff},
-	{"tx size", 't', 2, 0xffff0000u}, {"tx size by one page", 't', 2, 0x10000000u},
-	{"rx id", 'r', 0, 0xffff},	{"rx gref", 'r', 1, 0xffff},
+	{"tx size", 't', 2, 0xffff0000u},  {"tx size by one page", 't', 2, 0x10000000u},
+	{"rx id", 'r', 0, 0xffff},	   {"rx gref", 'r', 1, 0xffff},
 };
 
 static void back(struct scene *s)
@@ -191,9 +191,9 @@ static void push_tx_rsp(struct scene *s, uint32_t round)
 }
 
 static const struct field front_fields[] = {
-	{"rx response id", 'r', 0, 0xffff},	 {"rx response offset", 'r', 0, 0xffff0000u},
-	{"rx response flags", 'r', 1, 0xffff},	 {"rx response status", 'r', 1, 0xffff0000u},
-	{"tx response id", 't', 0, 0xffff},	 {"tx response status", 't', 0, 0xffff0000u},
+	{"rx response id", 'r', 0, 0xffff},    {"rx response offset", 'r', 0, 0xffff0000u},
+	{"rx response flags", 'r', 1, 0xffff}, {"rx response status", 'r', 1, 0xffff0000u},
+	{"tx response id", 't', 0, 0xffff},    {"tx response status", 't', 0, 0xffff0000u},
 };
 
 static void front(struct scene *s)

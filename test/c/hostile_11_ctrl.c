@@ -17,7 +17,8 @@ static const struct ctrl_case {
 	{"the size of a queue that is not there", SIZE, 1, 0, 0, BAD},
 	{"the size of queue 2^32-1", SIZE, 0xffffffffu, 0, 0, BAD},
 	{"type 0", 0, 0, 0, 0, NF_NETIF_CTRL_STATUS_NOT_SUPPORTED},
-	{"a hash key from a bad gref", 3, 0x80000000u, 65535, 0, NF_NETIF_CTRL_STATUS_NOT_SUPPORTED},
+	{"a hash key from a bad gref", 3, 0x80000000u, 65535, 0,
+	 NF_NETIF_CTRL_STATUS_NOT_SUPPORTED},
 	{"a hash mapping that overflows", 6, 0, 0xffffffffu, 0xffffffffu,
 	 NF_NETIF_CTRL_STATUS_NOT_SUPPORTED},
 	{"type 11", 11, 0, 0, 0, NF_NETIF_CTRL_STATUS_NOT_SUPPORTED},
@@ -82,7 +83,8 @@ static void bad_entries(struct scene *s)
 		is(ask(s, ADD, 0, s->h.ctrl_grefs[1], 8).status, BAD, "entries: case %zu", i);
 	}
 	s->h.list[7] = (struct nf_netif_gref){.ref = s->h.q[0].tx_grefs[7]}; /* for writing */
-	is(ask(s, ADD, 0, s->h.ctrl_grefs[1], 8).status, BAD, "entries: a read-only page for writing");
+	is(ask(s, ADD, 0, s->h.ctrl_grefs[1], 8).status, BAD,
+	   "entries: a read-only page for writing");
 	s->h.list[7] = s->h.list[6];
 	is(ask(s, ADD, 0, s->h.ctrl_grefs[1], 8).status, BAD, "entries: one gref twice");
 	mem_world_baseline(s->r.w, &after);
@@ -100,9 +102,10 @@ static void cap(struct scene *s)
 	SCENE(s, scene_front(s, NULL, NULL), "cap: 512 registered");
 	uint32_t grefs[8];
 	struct nf_arena more;
-	struct nf_arena_key key = {.peer = 0, .inner_owner = NF_DOMID_SELF, .queue = 3,
-				   .purpose = NF_PURPOSE_OTHER};
-	is(s->h.layer->ops->alloc(s->h.layer, &key, 8, 0, grefs, &more), 0, "cap: eight more pages");
+	struct nf_arena_key key = {
+		.peer = 0, .inner_owner = NF_DOMID_SELF, .queue = 3, .purpose = NF_PURPOSE_OTHER};
+	is(s->h.layer->ops->alloc(s->h.layer, &key, 8, 0, grefs, &more), 0,
+	   "cap: eight more pages");
 	for (uint32_t i = 0; i < 8; i++)
 		s->h.list[i] = (struct nf_netif_gref){.ref = grefs[i]};
 	struct nf_netif_ctrl_response rsp = ask(s, ADD, 0, s->h.ctrl_grefs[1], 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* HOSTILE.md group 13: event storms on empty rings, events on closed ports, peers that never notify. */
+/* HOSTILE.md group 13: event storms on empty rings, closed ports, peers that never notify. */
 #include "hostile.h"
 
 #include <pthread.h>
