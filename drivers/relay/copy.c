@@ -63,9 +63,9 @@ int nf__copy_move(struct nf__queue *q, uint32_t gref, uint32_t offset, uint32_t 
 	if (__builtin_expect(!page, 0))
 		return nf__inner_fault(q, to_inner ? "rx gref" : "tx gref", gref, 1, 0);
 	if (to_inner)
-		memcpy(page + offset, ours, bytes);
+		nf__copy_bytes(page + offset, ours, bytes);
 	else
-		memcpy(ours, page + offset, bytes);
+		nf__copy_bytes(ours, page + offset, bytes);
 	return 0;
 }
 

@@ -79,6 +79,16 @@ int nf__copy_move(struct nf__queue *q, uint32_t gref, uint32_t offset, uint32_t 
 		  uint8_t *ours, bool to_inner);
 int nf__copy_flush(struct nf__queue *q);
 
+/*
+ * memcpy, called: where the compiler knows that a size is at most a page it puts "rep movs" in
+ * place of the call, which costs more than a small frame.
+ */
+static inline void nf__copy_bytes(void *to, const void *from, size_t bytes)
+{
+	__asm__("" : "+r"(bytes));
+	memcpy(to, from, bytes);
+}
+
 /* Publishes and notifies when the other side asked for it. */
 int nf__push_inner(struct nf__queue *q, struct nf_ring_back *ring, struct nf_chan *chan);
 int nf__push_outer(struct nf__queue *q, struct nf_ring_front *ring, struct nf_chan *chan);

@@ -118,6 +118,14 @@ static inline uint64_t *nf__rx_slot(const uint8_t *shared_slots, uint32_t idx)
 							      NF_NETIF_RX_SLOT_BYTES);
 }
 
+/* A good frame, whole in this slot. */
+static inline bool nf__rx_is_plain(uint64_t word, uint32_t index)
+{
+	uint32_t offset = (uint16_t)(word >> 16), status = (uint32_t)(word >> 48);
+	return (uint16_t)word == index && !((uint16_t)(word >> 32) & ~NF__RX_PLAIN) &&
+	       status != 0 && offset + status <= NF_PAGE_BYTES;
+}
+
 static inline struct nf__tx_words nf__load_tx_words(const uint32_t *shared_slot)
 {
 	return (struct nf__tx_words){.gref = nf_load_relaxed(shared_slot),

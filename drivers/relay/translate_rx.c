@@ -79,14 +79,12 @@ static void rx_plain(struct nf__queue *q, struct rx_pass *pass, uint32_t n)
 	uint32_t i;
 	for (i = 0; i < n; i++) {
 		uint64_t w = nf_load_relaxed_u64(nf__rx_slot(shared_from, from + i));
-		uint32_t offset = (uint16_t)(w >> 16), size = (uint32_t)(w >> 48);
-		uint32_t flags = (uint16_t)(w >> 32), index = (from + i) & (NF__IDS - 1);
-		if (nf__unlikely((uint16_t)w != index || flags & ~NF__RX_PLAIN || size == 0 ||
-				 offset + size > NF_PAGE_BYTES))
+		uint32_t index = (from + i) & (NF__IDS - 1);
+		if (nf__unlikely(!nf__rx_is_plain(w, index)))
 			break;
 		w = (w & ~0xffffull) | q->tr.rx_inner_id[index];
 		nf_store64(nf__rx_slot(shared_to, to + i), w);
-		bytes += size;
+		bytes += w >> 48;
 	}
 	pass->moved += i;
 	pass->packets += i;
