@@ -9,14 +9,10 @@
 #define RETRY_LONGEST_MS 4000
 #define MODE_BYTES 16
 
-static const char *const phase_names[] = {"waiting",   "prepared", "offering",
-					  "published", "mapped",   "connected",
-					  "closing",   "closed",   "failed"};
-
 static void notice(void *ctx, const char *line)
 {
-	const struct nfd_device *v = ctx;
-	nfd_log("%s: %s", v->path, line);
+	(void)ctx; /* the line names the device */
+	nfd_log("%s", line);
 }
 
 static uint32_t read_number(struct nfd_side *s, const struct nfd_device *v, const char *path,
@@ -215,15 +211,31 @@ static int step(const struct nfd_device *v)
 	}
 }
 
-static void log_phase(struct nfd_device *v, int phase)
+/* Connecting and failing come with the reasons, as notices. */
+static void note_phase(struct nfd_device *v, int phase)
 {
 	if (phase == v->phase)
 		return;
 	if (phase < 0)
 		nfd_log("%s: stopped: %s", v->path, strerror(-phase));
-	else if ((size_t)phase < sizeof(phase_names) / sizeof(phase_names[0]))
-		nfd_log("%s: %s", v->path, phase_names[phase]);
+	else if (phase == NF_NET_CLOSED)
+		nfd_log("%s: closed", v->path);
 	v->phase = phase;
+}
+
+/* When to try again: what is not there yet may come without an event of ours; what is wrong stays
+ * wrong until somebody writes to the node, which is an event. */
+static void open_failed(struct nfd_device *v, int error, uint64_t now)
+{
+	v->u.any = NULL;
+	v->retry_ms = v->retry_ms ? v->retry_ms * 2 : RETRY_MS;
+	if (v->retry_ms > RETRY_LONGEST_MS)
+		v->retry_ms = RETRY_LONGEST_MS;
+	v->retry_at_ms = now + v->retry_ms;
+	v->gave_up = error == -EINVAL || error == -EPROTO;
+	if (error != v->phase)
+		nfd_log("%s: not opened: %s", v->path, strerror(-error));
+	v->phase = error;
 }
 
 void nfd_device_step(struct nfd *d, struct nfd_device *v)
@@ -234,23 +246,16 @@ void nfd_device_step(struct nfd *d, struct nfd_device *v)
 	if (!nfd_device_alive(d, v))
 		return;
 	if (!v->u.any) {
-		if (now < v->retry_at_ms || d->stop_at_ms)
+		if (v->gave_up || now < v->retry_at_ms || d->stop_at_ms)
 			return;
 		int err = open_device(d, v);
 		if (err < 0) {
-			v->u.any = NULL;
-			v->retry_ms = v->retry_ms ? v->retry_ms * 2 : RETRY_MS;
-			if (v->retry_ms > RETRY_LONGEST_MS)
-				v->retry_ms = RETRY_LONGEST_MS;
-			v->retry_at_ms = now + v->retry_ms;
-			if (err != v->phase)
-				nfd_log("%s: not opened: %s", v->path, strerror(-err));
-			v->phase = err;
+			open_failed(v, err, now);
 			return;
 		}
 		v->phase = NF_NET_WAITING;
 	}
-	log_phase(v, step(v));
+	note_phase(v, step(v));
 }
 
 void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
@@ -301,7 +306,7 @@ int nfd_device_fds(struct nfd *d, struct nfd_device *v, int *fds, int cap)
 bool nfd_device_waits(const struct nfd_device *v)
 {
 	if (!v->u.any)
-		return true;
+		return !v->gave_up;
 	return v->phase >= 0 && v->phase != NF_NET_RUNNING && v->phase != NF_NET_CLOSED &&
 	       v->phase != NF_NET_WAITING && v->phase != NF_NET_FAILED;
 }

@@ -121,11 +121,12 @@ static void react(struct nfd *d, struct waits *w, int ready)
 	uint64_t now = nfd_now_ms();
 
 	if (ready <= 0) {
-		if (ready == 0)
-			step_all(d);
-		for (uint32_t i = 0; i < NFD_DEVICES; i++)
-			if (d->devices[i].mute_until_ms <= now)
-				d->devices[i].mute_until_ms = 0;
+		for (uint32_t i = 0; ready == 0 && i < NFD_DEVICES; i++) {
+			struct nfd_device *v = &d->devices[i];
+			v->dirty = v->used && (nfd_device_waits(v) || d->stop_at_ms);
+			if (v->mute_until_ms <= now)
+				v->mute_until_ms = 0;
+		}
 		return;
 	}
 	if (w->fds[0].revents)

@@ -67,6 +67,7 @@ struct nfd_device {
 	bool seen;	      /* by the scan that is going on */
 	uint64_t retry_at_ms; /* opening failed: again then */
 	uint32_t retry_ms;
+	bool gave_up;		/* its nodes are wrong: only a store event makes it try again */
 	uint64_t mute_until_ms; /* its control descriptor hung up */
 };
 

@@ -103,14 +103,20 @@ static void hypervisor_died(struct nfd_side *s, int error)
 		s->layer->domid, strerror(-error));
 }
 
-/* Writes below a device we know, ours mostly, say nothing about which devices there are. */
-static bool below_known(const struct nfd *d, uint32_t side, const char *path)
+/* A write below a device we know, ours mostly, says nothing about which devices there are; but one
+ * that could not be opened may be right now. */
+static bool below_known(struct nfd *d, uint32_t side, const char *path)
 {
 	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
-		const struct nfd_device *v = &d->devices[i];
+		struct nfd_device *v = &d->devices[i];
 		size_t n = strlen(v->path);
-		if (v->used && v->side == side && !strncmp(path, v->path, n) && path[n] == '/')
-			return v->u.any != NULL;
+		if (!v->used || v->side != side || strncmp(path, v->path, n) || path[n] != '/')
+			continue;
+		if (!v->u.any && strcmp(path + n, "/error")) { /* that one is our own complaint */
+			v->gave_up = false;
+			v->dirty = true;
+		}
+		return true;
 	}
 	return false;
 }
