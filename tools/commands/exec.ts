@@ -42,7 +42,8 @@ export const command: CommandModule = {
       .argument('<command...>', 'program and arguments, after --')
       .passThroughOptions()
       .option('--json', 'print exit code and output as JSON')
-      .action(async (name: string, argv: string[], options: { json?: boolean }) => {
+      .action(async (name: string, words: string[], options: { json?: boolean }) => {
+        const argv = words[0] === '--' ? words.slice(1) : words; // commander passes it through
         const { state, domain } = findDomain(name);
         const pid = state.isolated ? domain.pids.at(-1) : undefined;
         const json = options.json === true;
