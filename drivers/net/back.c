@@ -130,11 +130,13 @@ static int queues_check(struct nf_netback *b)
 			continue;
 		nf_poller_detach(&q->item);
 		int error = q->item.error;
+		/* pages of a guest that died read as zeroes: that is no lie of its */
+		if (nf__end_hung_up(&b->e, &b->rings[i]->tx_chan))
+			return nf__end_fail(&b->e, -ENODEV, "the front hung up without closing");
 		if (error == -EPROTO)
 			return nf__end_fault(&b->e, i, &q->fault);
 		return nf__end_fail(&b->e, error, "queue %u: %s", i,
-				    error == -ENODEV ? "the other end hung up, or the port is dead"
-						     : strerror(-error));
+				    error == -ENODEV ? "the port is dead" : strerror(-error));
 	}
 	return 0;
 }
@@ -226,8 +228,8 @@ int nf_netback_step(struct nf_netback *b)
 	struct nf_net_end *e = &b->e;
 	if (nf__end_events(e))
 		b->is_timed = false;
-	if (b->ctrl.is_open)
-		nf__end_chan_clear(e, &b->ctrl.chan);
+	if (b->ctrl.is_open && !b->ctrl.has_left)
+		b->ctrl.has_left = nf__end_chan_clear(e, &b->ctrl.chan) < 0;
 	int rc = nf_device_look(&e->dev);
 	if (rc < 0) { /* without a store nothing changes, and what runs goes on */
 		if (e->phase != NF_NET_RUNNING)
@@ -242,5 +244,7 @@ int nf_netback_step(struct nf_netback *b)
 	}
 	if (rc == 0 && e->phase == NF_NET_RUNNING)
 		rc = queues_check(b);
+	if (rc == 0 && e->phase == NF_NET_RUNNING && b->ctrl.has_left)
+		rc = nf__end_fail(e, -ENODEV, "the front hung up without closing");
 	return rc < 0 ? back_failed(b, rc) : e->phase;
 }

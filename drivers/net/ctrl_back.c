@@ -156,7 +156,7 @@ static int requests_waiting(struct nf_netback *b)
 int nf__ctrl_back_step(struct nf_netback *b)
 {
 	struct nf_ctrl_back *c = &b->ctrl;
-	if (!c->is_open)
+	if (!c->is_open || c->has_left)
 		return 0;
 	tokens_fill(c);
 	int pending = requests_waiting(b);

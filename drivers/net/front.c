@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LEFT_MS 250 /* from a back's hang-up to its Closing */
+
 /* Stops the data path and gives everything back; the back has let go, is gone, or is not trusted. */
 static void front_release_all(struct nf_netfront *f)
 {
@@ -16,7 +18,7 @@ static void front_release_all(struct nf_netfront *f)
 	nf__ctrl_front_close(f);
 	nf__front_rings_free(f);
 	nf__end_timer(&f->e, 0);
-	f->is_released = false;
+	f->is_released = f->is_left = false;
 	f->grants = 0;
 }
 
@@ -157,11 +159,18 @@ static int queues_check(struct nf_netfront *f)
 			continue;
 		nf_poller_detach(&q->item);
 		int error = q->item.error;
+		bool has_left = nf__end_hung_up(&f->e, &f->rings[i]->tx_chan);
+		if (error == -ENODEV && has_left && !f->is_left) {
+			/* a back that closes in order lets go of us before it says so */
+			f->is_left = true;
+			nf__end_timer(&f->e, LEFT_MS);
+		}
+		if (error == -ENODEV && has_left)
+			continue;
 		if (error == -EPROTO)
 			return nf__end_fault(&f->e, i, &q->fault);
 		return nf__end_fail(&f->e, error, "queue %u: %s", i,
-				    error == -ENODEV ? "the other end hung up, or the port is dead"
-						     : strerror(-error));
+				    error == -ENODEV ? "the port is dead" : strerror(-error));
 	}
 	return 0;
 }
@@ -219,19 +228,22 @@ static int closing_step(struct nf_netfront *f)
 	enum nf_xenbus_state other = f->e.dev.other_state;
 	bool was_failed = f->e.phase == NF_NET_FAILED;
 	bool is_anew = other == NF_XENBUS_INITWAIT || other == NF_XENBUS_INITIALISING;
-	if (!is_closing(other) && (was_failed || !is_anew))
-		return 0; /* it may still use our pages, or has not seen that we failed */
-	if (is_kept(f))
-		return 0;
+	/* a back that starts anew has not seen that we failed, unless we saw it close before */
+	if (was_failed && f->e.dev.state != NF_XENBUS_CLOSED)
+		is_anew = false;
+	if ((!is_closing(other) && !is_anew) || is_kept(f))
+		return 0; /* it may still use our pages */
 	int rc = front_finish(f);
 	if (was_failed && other == NF_XENBUS_CLOSING)
 		f->e.phase = NF_NET_FAILED; /* until it is Closed */
 	return rc;
 }
 
-/* An answer that does not come ends the device. */
+/* An answer or a Closing that does not come ends the device. */
 static int timeout_step(struct nf_netfront *f)
 {
+	if (f->e.phase == NF_NET_RUNNING && f->is_left)
+		return nf__end_fail(&f->e, -ENODEV, "the back hung up without closing");
 	if (f->e.phase != NF_NET_PUBLISHED)
 		return 0;
 	return nf__end_fail(&f->e, -ETIMEDOUT, "no answer on the control ring within %u ms",

@@ -29,12 +29,6 @@ static const struct flag_key flag_keys[] = {
 };
 #define FLAG_KEYS (sizeof(flag_keys) / sizeof(flag_keys[0]))
 
-/* Keys of a front that depend on its queues: none may be left over from an earlier connection. */
-static const char *const front_ring_keys[] = {
-	"tx-ring-ref", "rx-ring-ref", "event-channel", "event-channel-tx", "event-channel-rx",
-	"ctrl-ring-ref", "event-channel-ctrl", "multi-queue-num-queues",
-};
-
 static uint8_t *flag_of(struct nf_net_features *f, const struct flag_key *k)
 {
 	return (uint8_t *)f + k->offset;
@@ -147,6 +141,8 @@ static int body_end(struct nf_net_end *e, uint32_t tx, int rc)
 	int end = nf_store_tx_end(e->cfg.store, tx, rc == 0);
 	if (rc)
 		return rc;
+	if (end < 0 && end != -EAGAIN) /* a store that refuses to commit may still have it open */
+		(void)nf_store_tx_end(e->cfg.store, tx, 0);
 	return end == -EAGAIN ? 1 : end < 0 ? end : 0;
 }
 
@@ -164,24 +160,51 @@ int nf__offer_write(struct nf_net_end *e, const struct nf_net_features *offer)
 	return -EAGAIN;
 }
 
-/* Removes what an earlier connection published. */
-static int front_clear(struct nf_net_end *e, uint32_t tx)
+static int own_rm(struct nf_net_end *e, uint32_t tx, const char *prefix, const char *key)
 {
 	char path[NF_STORE_PATH_MAX];
 	char name[64];
-	size_t flat = sizeof(front_ring_keys) / sizeof(front_ring_keys[0]);
-	for (size_t i = 0; i < flat + NF_NET_QUEUES_MAX; i++) {
-		if (i < flat)
-			snprintf(name, sizeof(name), "%s", front_ring_keys[i]);
-		else
-			snprintf(name, sizeof(name), "queue-%zu", i - flat);
-		int rc = nf_device_key(&e->dev, false, name, path);
-		if (rc == 0)
-			rc = nf_store_rm(e->cfg.store, tx, path);
-		if (rc < 0 && rc != -ENOENT)
-			return rc;
+	snprintf(name, sizeof(name), "%s%s", prefix, key);
+	int rc = nf_device_key(&e->dev, false, name, path);
+	if (rc == 0)
+		rc = nf_store_rm(e->cfg.store, tx, path);
+	return rc == -ENOENT || rc > 0 ? 0 : rc;
+}
+
+/* Removes a queue's keys an earlier connection left: all of them, or its other kind of channel. */
+static int queue_clear(struct nf_net_end *e, uint32_t tx, const char *prefix, bool is_used,
+		       bool split)
+{
+	static const struct {
+		const char *name;
+		int by; /* split: 1, shared channel: 0, both: 2 */
+	} keys[] = {{"tx-ring-ref", 2},	     {"rx-ring-ref", 2},      {"event-channel", 0},
+		    {"event-channel-tx", 1}, {"event-channel-rx", 1}};
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!is_used || (keys[i].by != 2 && keys[i].by != split))
+			rc = own_rm(e, tx, prefix, keys[i].name);
+	return rc;
+}
+
+/* Removes what an earlier connection published and this one does not write anew. */
+static int front_clear(struct nf_net_end *e, uint32_t tx, uint32_t queues, bool split, bool ctrl)
+{
+	char name[24];
+	bool is_flat = queues == 1;
+	int rc = queue_clear(e, tx, "", is_flat, split);
+	for (uint32_t i = 0; rc == 0 && i < NF_NET_QUEUES_MAX; i++) {
+		bool is_used = !is_flat && i < queues;
+		snprintf(name, sizeof(name), "queue-%u%s", i, is_used ? "/" : "");
+		rc = is_used ? queue_clear(e, tx, name, true, split) : own_rm(e, tx, "", name);
 	}
-	return 0;
+	if (rc == 0 && is_flat)
+		rc = own_rm(e, tx, "", "multi-queue-num-queues");
+	if (rc == 0 && !ctrl)
+		rc = own_rm(e, tx, "", "ctrl-ring-ref");
+	if (rc == 0 && !ctrl)
+		rc = own_rm(e, tx, "", "event-channel-ctrl");
+	return rc;
 }
 
 static int queue_write(struct nf_net_end *e, uint32_t tx, const char *prefix, bool split,
@@ -202,7 +225,7 @@ static int publish_body(struct nf_net_end *e, uint32_t tx, const struct nf_net_f
 			const struct nf_net_refs *refs, uint32_t queues,
 			const struct nf_ctrl_refs *ctrl)
 {
-	int rc = front_clear(e, tx);
+	int rc = front_clear(e, tx, queues, f->split, ctrl->is_there);
 	if (rc == 0)
 		rc = flags_write(e, tx, f);
 	if (rc == 0)

@@ -25,6 +25,7 @@ struct nf_ctrl_back {
 	struct nf_ring_back ring;
 	struct nf_net_fault fault;
 	bool is_open;
+	bool has_left; /* the front hung up: what its ring page shows now is nobody's */
 	uint32_t tokens; /* requests that may be served now */
 	uint64_t filled_ms;
 };

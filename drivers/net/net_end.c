@@ -121,6 +121,11 @@ int nf__end_chan_clear(struct nf_net_end *e, struct nf_chan *chan)
 	return rc < 0 ? -ENODEV : 0;
 }
 
+bool nf__end_hung_up(struct nf_net_end *e, struct nf_chan *chan)
+{
+	return chan->fd >= 0 && e->cfg.layer->ops->chan_clear(chan) == -ENODEV;
+}
+
 static int fds_open(struct nf_net_end *e)
 {
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -47,6 +47,8 @@ void nf__end_timer(struct nf_net_end *e, uint32_t ms); /* 0: off */
 bool nf__end_events(struct nf_net_end *e); /* drains event and timer; true: the timer ran out */
 /* Drains a channel of ours; one whose other end hung up is waited for no more: -ENODEV. */
 int nf__end_chan_clear(struct nf_net_end *e, struct nf_chan *chan);
+/* The other end of a data channel closed it or died. The queue is off its poller. */
+bool nf__end_hung_up(struct nf_net_end *e, struct nf_chan *chan);
 int nf__end_wait_chan(struct nf_net_end *e, const struct nf_chan *chan, bool add);
 
 /* ---- net_ports.c ---- */

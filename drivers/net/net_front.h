@@ -27,6 +27,7 @@ struct nf_netfront {
 	struct nf_net_features limit; /* a relay's; everything without one */
 	bool is_held, is_released;
 	bool rings_too;
+	bool is_left; /* the back hung up; its Closing should follow */
 	uint16_t inner_owner;
 	uint32_t queues;
 	enum nf_net_grants grants;
