@@ -251,7 +251,7 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	if (!live_started()) {
-		live_start(argv[0], why, sizeof(why));
+		live_start(argv[0], false, why, sizeof(why));
 		skip_all("%s", why);
 	}
 	is(nf_layer_open_embedded(3, &front), 0, "the front's connection");

@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	if (!live_started()) {
-		live_start(argv[0], why, sizeof(why));
+		live_start(argv[0], false, why, sizeof(why));
 		skip_all("%s", why);
 	}
 	rig_open(&rig, NF_POLL_ADAPTIVE);

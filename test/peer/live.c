@@ -16,7 +16,7 @@ bool live_started(void)
 	return getenv("NF_TEST_LIVE") != NULL;
 }
 
-void live_start(const char *program, char *why, size_t cap)
+void live_start(const char *program, bool nested, char *why, size_t cap)
 {
 	const char *node = getenv("npm_node_execpath");
 	char self[PATH_MAX];
@@ -27,6 +27,7 @@ void live_start(const char *program, char *why, size_t cap)
 		return;
 	}
 	if (realpath(program, self))
-		execlp(node ? node : "node", "node", HELPER, self, (char *)NULL);
+		execlp(node ? node : "node", "node", HELPER, self, nested ? "nested" : NULL,
+		       (char *)NULL);
 	snprintf(why, cap, "can't start node: %s", strerror(errno));
 }
