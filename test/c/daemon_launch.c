@@ -241,6 +241,19 @@ static void refusals(void)
 	is(finish(&r), 9, "--no-isolation runs it as it is");
 }
 
+/* As where the administrator allows no user namespaces: inside one that has a limit of 0. */
+static void no_namespaces(void)
+{
+	struct run r;
+	char command[4600];
+	snprintf(command, sizeof(command),
+		 "echo 0 > /proc/sys/user/max_user_namespaces && exec '%s' -- true", launcher);
+	start(&r, -1, ARGS("--ro", launcher, "--", "sh", "-c", command));
+	is(finish(&r), 3, "refused namespaces end with 3");
+	ok(strstr(r.out, "sudo sysctl user.max_user_namespaces") != NULL, "and with the remedy: %s",
+	   r.out);
+}
+
 static bool find_launcher(void)
 {
 	char self[2048];
@@ -270,5 +283,6 @@ int main(void)
 	joining();
 	siblings();
 	refusals();
+	no_namespaces();
 	return done();
 }
