@@ -103,7 +103,7 @@ static void queue_woken(struct nf_poll_item *item)
 
 static void queue_failed(struct nf_poll_item *item, int error)
 {
-	item->error = error;
+	(void)error; /* the poller left it in the item */
 	nf__net_tell(queue_of(item)->event_fd);
 }
 

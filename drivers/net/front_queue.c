@@ -73,9 +73,8 @@ static void queue_woken(struct nf_poll_item *item)
 
 static void queue_failed(struct nf_poll_item *item, int error)
 {
-	struct nf_front_queue *q = queue_of(item);
-	item->error = error;
-	nf__net_tell(q->event_fd);
+	(void)error; /* the poller left it in the item */
+	nf__net_tell(queue_of(item)->event_fd);
 }
 
 static const struct nf_poll_item_ops queue_ops = {

@@ -21,7 +21,8 @@ static uint64_t now_ns(void)
 void nf__poller_fail(struct nf_poller *p, struct nf_poll_item *item, int error)
 {
 	const uint64_t one = 1;
-	item->error = error;
+	/* the control thread looks at it whenever it likes; what the item noted comes before */
+	nf_store_release((uint32_t *)&item->error, (uint32_t)error);
 	if (item->ops->failed)
 		item->ops->failed(item, error);
 	if (write(p->fail_fd, &one, sizeof(one)) < 0)
