@@ -19,6 +19,7 @@ const COMMANDS: readonly (readonly [name: string, summary: string])[] = [
   ['plan', 'check a configuration and say what it takes'],
   ['net', 'network devices of running stacks'],
   ['counters', 'live counters of a domain'],
+  ['lab', 'real Xen under QEMU: scenarios that prove the drivers'],
   ['gc', 'remove what stacks that died left behind'],
   ['doctor', 'check what this machine offers'],
 ];

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/**
+ * One emulated machine: Xen, a dom0, a job. Software emulation unless the CPU has svm or vmx; every
+ * trap this line avoids is told in docs/lab.md. A watchdog ends it whatever the guest does.
+ */
+import { spawn } from 'node:child_process';
+import { createWriteStream, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+import type { LabImages } from './image.js';
+
+/** EPYC, because the shim's AMD set-up faults on `max`; no SMAP, MWAIT or XSAVE (docs/lab.md). */
+const TCG_CPU = 'EPYC,-smap,-monitor,-xsave,-xsavec,-xsaveopt,-xgetbv1,-avx,-avx2,-fma,-f16c';
+const CRASHES = /Panic on CPU|Kernel panic|Hardware Dom0 crashed|Domain 0 .*crashed/;
+
+export interface Machine {
+  readonly images: LabImages;
+  /** dom0's initramfs: the packages' image with our part appended. */
+  readonly initrd: string;
+  /** Folder seen by dom0 as /mnt over 9p. */
+  readonly share: string;
+  /** Name of a job in guest/. */
+  readonly job: string;
+  /** File for the whole console. */
+  readonly consoleFile: string;
+  /** MiB of the machine and of dom0. */
+  readonly memory: number;
+  readonly dom0Memory: number;
+  /** Ended after so many seconds, and after so many without a line. */
+  readonly seconds: number;
+  readonly idleSeconds: number;
+}
+
+export type MachineEnd = 'done' | 'crashed' | 'timeout' | 'silent' | 'exited';
+
+export function accelerator(): 'kvm' | 'tcg' {
+  return /^flags.*\b(svm|vmx)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8')) ? 'kvm' : 'tcg';
+}
+
+function argumentsOf(m: Machine): string[] {
+  const kvm = accelerator() === 'kvm';
+  const linux = `console=hvc0 loglevel=4 mitigations=off panic=1 lab.role=dom0 lab.job=${m.job}`;
+  return [
+    ...(kvm ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi', '-cpu', TCG_CPU]),
+    '-smp',
+    '1',
+    '-m',
+    String(m.memory),
+    '-nographic',
+    '-no-reboot',
+    '-nodefaults',
+    '-serial',
+    'stdio',
+    '-monitor',
+    'none',
+    '-kernel',
+    m.images.xen,
+    '-initrd',
+    `${m.images.kernel} ${linux},${m.initrd}`,
+    '-append',
+    `console=com1 com1=115200,8n1 dom0_mem=${m.dom0Memory}M,max:${m.dom0Memory}M noreboot spec-ctrl=no`,
+    '-fsdev',
+    `local,id=fs0,path=${m.share},security_model=none`,
+    '-device',
+    'virtio-9p-pci,fsdev=fs0,mount_tag=host',
+  ];
+}
+
+/** Boots, hands every console line to onLine with seconds since the start, and says how it ended. */
+export function boot(
+  m: Machine,
+  onLine: (line: string, seconds: number) => void,
+  signal?: AbortSignal,
+): Promise<MachineEnd> {
+  return new Promise((resolve, reject) => {
+    const start = performance.now();
+    const log = createWriteStream(m.consoleFile);
+    const child = spawn('qemu-system-x86_64', argumentsOf(m), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let end: MachineEnd = 'exited';
+    let last = start;
+    const stop = (why: MachineEnd): void => {
+      end = why;
+      child.kill('SIGTERM');
+      setTimeout(() => child.kill('SIGKILL'), 5000).unref();
+    };
+    const watchdog = setInterval(() => {
+      const now = performance.now();
+      if (now - start > m.seconds * 1000) stop('timeout');
+      else if (now - last > m.idleSeconds * 1000) stop('silent');
+    }, 1000);
+    const abort = (): void => stop('exited');
+    signal?.addEventListener('abort', abort, { once: true });
+    const line = (text: string): void => {
+      last = performance.now();
+      const seconds = (last - start) / 1000;
+      const clean = text.replace(/[\r\0]/g, '');
+      log.write(`[${seconds.toFixed(2).padStart(8)}] ${clean}\n`);
+      if (CRASHES.test(clean)) setTimeout(() => stop('crashed'), 3000);
+      if (clean.includes('@@NF done')) end = 'done';
+      onLine(clean, seconds);
+    };
+    createInterface({ input: child.stdout }).on('line', line);
+    createInterface({ input: child.stderr }).on('line', line);
+    child.on('error', reject);
+    child.on('close', () => {
+      clearInterval(watchdog);
+      signal?.removeEventListener('abort', abort);
+      log.end(() => resolve(end));
+    });
+  });
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+/** The console's @@NF lines as results. */
+import type { LabImages } from './image.js';
+
+export interface ScenarioResult {
+  name: string;
+  status: 'pass' | 'fail' | 'skip';
+  /** First check that failed, or why it was skipped. */
+  reason?: string;
+  l0: { xen: string; kernel: string; sha256: LabImages['sha256'] };
+  front: { impl: 'stock' | 'nestfront' };
+  back: { impl: 'stock' | 'nestfront' };
+  checks: { name: string; ok: boolean; detail?: string }[];
+  values: Record<string, number>;
+  net: { hashOk: boolean; mbitPerSecond?: { up: number; down: number } };
+  seconds: number;
+  /** File with the whole console of the boot. */
+  console: string;
+}
+
+/** One boot's collector: feed it lines, read `scenarios`. */
+export class Collector {
+  readonly scenarios: ScenarioResult[] = [];
+  readonly faults: string[] = [];
+  #open: ScenarioResult | undefined;
+  #begun = 0;
+
+  readonly #make: (name: string) => ScenarioResult;
+
+  constructor(make: (name: string) => ScenarioResult) {
+    this.#make = make;
+  }
+
+  line(text: string, seconds: number): void {
+    const m = /@@NF (\w+) ?(.*)$/.exec(text);
+    if (!m) return;
+    const [, verb, rest = ''] = m;
+    const [first = '', second = '', ...more] = rest.split(' ');
+    if (verb === 'begin') this.#begin(first, seconds);
+    else if (verb === 'end') this.#end(first, seconds);
+    else if (verb === 'check') this.#check(first, second === 'ok', more.join(' '));
+    else if (verb === 'value' && this.#open) this.#open.values[first] = Number(second);
+    else if (verb === 'skip' && this.#open) this.#skip(rest);
+    else if (verb === 'fault') this.faults.push(rest);
+  }
+
+  /** A boot that ended in the middle of a scenario failed it. */
+  close(how: string, seconds: number): void {
+    if (!this.#open) return;
+    this.#check('boot', false, `the machine ${how} in the middle`);
+    this.#end(this.#open.name, seconds);
+  }
+
+  #begin(name: string, seconds: number): void {
+    this.#open = this.#make(name);
+    this.#begun = seconds;
+    this.scenarios.push(this.#open);
+  }
+
+  #check(name: string, ok: boolean, detail: string): void {
+    const s = this.#open;
+    if (!s) {
+      if (!ok) this.faults.push(`${name}: ${detail}`);
+      return;
+    }
+    s.checks.push(detail === '' ? { name, ok } : { name, ok, detail });
+    if (ok || s.status === 'fail') return;
+    s.status = 'fail';
+    s.reason = `${name}: ${detail}`;
+  }
+
+  #skip(reason: string): void {
+    if (!this.#open) return;
+    this.#open.status = 'skip';
+    this.#open.reason = reason;
+  }
+
+  #end(name: string, seconds: number): void {
+    const s = this.#open;
+    if (!s) return;
+    this.#open = undefined;
+    s.seconds = Math.round((seconds - this.#begun) * 10) / 10;
+    if (s.name !== name) this.faults.push(`${s.name} was ended as ${name}`);
+    const streams = s.checks.filter((c) => c.name.startsWith('stream'));
+    s.net.hashOk = streams.length > 0 && streams.every((c) => c.ok);
+    const { mbitUp, mbitDown } = s.values;
+    if (mbitUp !== undefined && mbitDown !== undefined)
+      s.net.mbitPerSecond = { up: mbitUp, down: mbitDown };
+    if (s.checks.length === 0 && s.status === 'pass') {
+      s.status = 'fail';
+      s.reason = 'it ended without having checked anything';
+    }
+  }
+}
