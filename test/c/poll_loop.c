@@ -152,6 +152,7 @@ static void busy(void)
 	q[0].work = UINT32_MAX;
 	is(nf_poller_attach(p, &q[0].item), 0, "busy: attach");
 	ok(reaches(&q[0].moved, 1000, 1000), "busy: it moves");
+	uint32_t before = nf_load_relaxed(&q[0].moved);
 	for (int i = 0; i < 200; i++) {
 		uint64_t begin = now_ms();
 		if (nf_poller_attach(p, &q[1].item) || nf_poller_attach(p, &q[2].item))
@@ -162,7 +163,7 @@ static void busy(void)
 			worst = now_ms() - begin;
 	}
 	ok(worst < 500, "busy: 400 attaches and detaches under load, worst %u ms", (unsigned)worst);
-	ok(q[1].runs + q[2].runs < nf_load_relaxed(&q[0].runs), "busy: the one under load went on");
+	ok(nf_load_relaxed(&q[0].moved) - before >= 200, "busy: the one under load went on");
 	/* an event on a channel nobody armed is cleared all the same, when nothing moves */
 	const uint64_t one = 1;
 	nf_store_relaxed(&q[0].work, 0);
