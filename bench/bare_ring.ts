@@ -10,5 +10,10 @@ const ASKED = { frameBytes: 60, direction: 'tx', batch: 64, windowMs: 12 } as co
 export async function bareRing(placement: Placement, rounds: number): Promise<Result | undefined> {
   await using rig = await Rig.up([], { placement });
   const order = { group: 'bare', variants: ['bare_ring'], rounds, ...ASKED };
-  return resultOf(rig, await rig.session.measure(order), 'bare_ring', ASKED);
+  // a machine that was busy gets two more chances
+  for (let tries = 0; tries < 3; tries++) {
+    const result = resultOf(rig, await rig.session.measure(order), 'bare_ring', ASKED);
+    if (result !== undefined) return result;
+  }
+  return undefined;
 }

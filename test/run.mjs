@@ -26,6 +26,9 @@ const { values: flags } = parseArgs({
   },
 });
 
+/** Skips that no machine of the CI's can avoid. */
+const UNAVOIDABLE = [/these headers are older than XDP/];
+
 /** Runs a command, shows its standard error, hands each line of its output to `line`. */
 function lines(command, args, env, line) {
   return new Promise((resolve) => {
@@ -153,7 +156,8 @@ async function main() {
   const line = (s) => `${s.passed} passed, ${s.failed} failed, ${s.skipped} skipped`;
   for (const s of sums) console.log(`${s.name}: ${line(s)} in ${s.seconds.toFixed(0)} s`);
   const failed = total('failed') > 0 || sums.length === 0;
-  if (failed || (flags['no-skips'] && total('skipped') > 0)) process.exitCode = 1;
+  const avoidable = reasons.filter((r) => !UNAVOIDABLE.some((u) => u.test(r)));
+  if (failed || (flags['no-skips'] && avoidable.length > 0)) process.exitCode = 1;
   console.log(`${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`);
 }
 

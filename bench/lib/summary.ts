@@ -25,7 +25,7 @@ const ROWS: readonly Row[] = [
 ];
 
 /** Column heads and what they take, right-aligned but for the first. */
-const COLUMNS = [9, 4, 7, 6, 8, 6, 6, 11, 7, 7] as const;
+const COLUMNS = [10, 4, 6, 6, 8, 6, 6, 11, 7, 7] as const;
 const HEAD = [
   ['', 'pro-', '', '64 B', '', '1500 B', 'GSO', 'TCP up/down', 'req/rsp', 'CPU s'],
   ['path', 'cess', 'grants', 'Mpps', 'x single', 'Gbit/s', 'Gbit/s', 'Gbit/s', 'µs', 'per GB'],

@@ -156,6 +156,8 @@ export class WindowSession implements AsyncDisposable {
         out.windows.push(answer);
         onWindow?.(answer);
       } else if (answer.type === 'totals') out.totals[answer.variant] = answer.domains;
+      else if (answer.type === 'error' && answer.context === `group=${o.group}`)
+        throw unexpected(answer); // the order itself was refused
       else if (answer.type === 'error') out.errors.push(`${answer.context}: ${answer.message}`);
       else if (answer.type === 'done') return out;
       else throw unexpected(answer);
