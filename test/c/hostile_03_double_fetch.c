@@ -183,7 +183,7 @@ static void push_tx_rsp(struct scene *s, uint32_t round)
 	uint32_t prod = hostile_peek(&s->h, 0, 't', 0);
 	while (q->tx_prod != prod) {
 		struct nf_netif_tx_request r;
-		memcpy(&r, hostile_slot(&s->h, 0, 't', q->tx_prod), sizeof(r));
+		hostile_load(&s->h, 0, 't', q->tx_prod, &r, sizeof(r));
 		hostile_tx_rsp(&s->h, 0, r.id, NF_NETIF_RSP_OKAY);
 	}
 	hostile_tx_rsp_push(&s->h, 0);

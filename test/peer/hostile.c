@@ -91,6 +91,27 @@ void *hostile_slot(struct hostile *h, uint32_t queue, char ring, uint32_t idx)
 	return slots + (size_t)(idx & (ring == 'c' ? 127u : 255u)) * bytes;
 }
 
+void hostile_load(struct hostile *h, uint32_t queue, char ring, uint32_t idx, void *out,
+		  uint32_t bytes)
+{
+	const uint32_t *shared = hostile_slot(h, queue, ring, idx);
+	for (uint32_t i = 0; i < bytes / 4; i++) {
+		uint32_t word = nf_load_relaxed(shared + i);
+		memcpy((uint8_t *)out + 4 * (size_t)i, &word, 4);
+	}
+}
+
+void hostile_store(struct hostile *h, uint32_t queue, char ring, uint32_t idx, const void *in,
+		   uint32_t bytes)
+{
+	uint32_t *shared = hostile_slot(h, queue, ring, idx);
+	for (uint32_t i = 0; i < bytes / 4; i++) {
+		uint32_t word;
+		memcpy(&word, (const uint8_t *)in + 4 * (size_t)i, 4);
+		nf_store_relaxed(shared + i, word);
+	}
+}
+
 void hostile_kick(struct hostile *h, uint32_t queue)
 {
 	struct hostile_queue *q = &h->q[queue];

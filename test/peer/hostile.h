@@ -88,6 +88,12 @@ void hostile_linger(struct hostile *h, unsigned ms);
 void hostile_poke(struct hostile *h, uint32_t queue, char ring, uint32_t word, uint32_t value);
 uint32_t hostile_peek(struct hostile *h, uint32_t queue, char ring, uint32_t word);
 void *hostile_slot(struct hostile *h, uint32_t queue, char ring, uint32_t idx);
+/* The slot's bytes (a multiple of 4), word by word: another thread of the peer may be at them too.
+ */
+void hostile_load(struct hostile *h, uint32_t queue, char ring, uint32_t idx, void *out,
+		  uint32_t bytes);
+void hostile_store(struct hostile *h, uint32_t queue, char ring, uint32_t idx, const void *in,
+		   uint32_t bytes);
 /* Notifies the other end of the queue, both channels when split. */
 void hostile_kick(struct hostile *h, uint32_t queue);
 

@@ -117,13 +117,13 @@ int hostile_back_serve(struct hostile *h)
 	int served = 0;
 	while (h->ctrl_cons != hostile_peek(h, 0, 'c', 0)) {
 		struct nf_netif_ctrl_request req;
-		memcpy(&req, hostile_slot(h, 0, 'c', h->ctrl_cons), sizeof(req));
+		hostile_load(h, 0, 'c', h->ctrl_cons, &req, sizeof(req));
 		struct nf_netif_ctrl_response rsp = {.id = req.id, .type = req.type};
 		if (req.type == NF_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE)
 			rsp.data = 2 * NF_NET_PAGES;
 		if (req.type == NF_NETIF_CTRL_TYPE_ADD_GREF_MAPPING)
 			h->ctrl_added += req.data[2];
-		memcpy(hostile_slot(h, 0, 'c', h->ctrl_cons), &rsp, sizeof(rsp));
+		hostile_store(h, 0, 'c', h->ctrl_cons, &rsp, sizeof(rsp));
 		hostile_poke(h, 0, 'c', 2, ++h->ctrl_cons);
 		hostile_poke(h, 0, 'c', 1, h->ctrl_cons + 1);
 		(void)h->layer->ops->chan_notify(&h->ctrl_chan);
@@ -135,7 +135,7 @@ int hostile_back_serve(struct hostile *h)
 void hostile_tx_rsp(struct hostile *h, uint32_t queue, uint32_t id, int status)
 {
 	struct nf_netif_tx_response r = {.id = (uint16_t)id, .status = (int16_t)status};
-	memcpy(hostile_slot(h, queue, 't', h->q[queue].tx_prod++), &r, sizeof(r));
+	hostile_store(h, queue, 't', h->q[queue].tx_prod++, &r, sizeof(r));
 }
 
 void hostile_rx_rsp(struct hostile *h, uint32_t queue, uint32_t id, uint32_t offset, uint32_t flags,
@@ -145,7 +145,7 @@ void hostile_rx_rsp(struct hostile *h, uint32_t queue, uint32_t id, uint32_t off
 					 .offset = (uint16_t)offset,
 					 .flags = (uint16_t)flags,
 					 .status = (int16_t)status};
-	memcpy(hostile_slot(h, queue, 'r', h->q[queue].rx_prod++), &r, sizeof(r));
+	hostile_store(h, queue, 'r', h->q[queue].rx_prod++, &r, sizeof(r));
 }
 
 void hostile_tx_rsp_push(struct hostile *h, uint32_t queue)

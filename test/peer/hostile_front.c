@@ -125,14 +125,14 @@ int hostile_ctrl(struct hostile *h, uint16_t type, uint32_t d0, uint32_t d1, uin
 {
 	struct nf_netif_ctrl_request req = {
 		.id = (uint16_t)h->ctrl_prod, .type = type, .data = {d0, d1, d2}};
-	memcpy(hostile_slot(h, 0, 'c', h->ctrl_prod), &req, sizeof(req));
+	hostile_store(h, 0, 'c', h->ctrl_prod, &req, sizeof(req));
 	hostile_poke(h, 0, 'c', 1, ++h->ctrl_prod + 0x10000); /* nobody need be told of requests */
 	hostile_poke(h, 0, 'c', 3, h->ctrl_cons + 1);
 	hostile_poke(h, 0, 'c', 0, h->ctrl_prod);
 	(void)h->layer->ops->chan_notify(&h->ctrl_chan);
 	for (int i = 0; i < 5000; i++) {
 		if (hostile_peek(h, 0, 'c', 2) == h->ctrl_prod) {
-			memcpy(rsp, hostile_slot(h, 0, 'c', h->ctrl_prod - 1), sizeof(*rsp));
+			hostile_load(h, 0, 'c', h->ctrl_prod - 1, rsp, sizeof(*rsp));
 			h->ctrl_cons = h->ctrl_prod;
 			(void)h->layer->ops->chan_clear(&h->ctrl_chan);
 			return 0;
@@ -178,14 +178,14 @@ uint32_t hostile_tx(struct hostile *h, uint32_t queue, uint32_t gref, uint32_t o
 					.id = (uint16_t)id,
 					.size = (uint16_t)size};
 	uint32_t idx = h->q[queue].tx_prod++;
-	memcpy(hostile_slot(h, queue, 't', idx), &r, sizeof(r));
+	hostile_store(h, queue, 't', idx, &r, sizeof(r));
 	return idx;
 }
 
 uint32_t hostile_tx_extra(struct hostile *h, uint32_t queue, const struct nf_netif_extra_info *e)
 {
 	uint32_t idx = h->q[queue].tx_prod++;
-	memcpy(hostile_slot(h, queue, 't', idx), e, sizeof(*e));
+	hostile_store(h, queue, 't', idx, e, sizeof(*e));
 	return idx;
 }
 
@@ -193,7 +193,7 @@ uint32_t hostile_rx_post(struct hostile *h, uint32_t queue, uint32_t id, uint32_
 {
 	struct nf_netif_rx_request r = {.id = (uint16_t)id, .gref = gref};
 	uint32_t idx = h->q[queue].rx_prod++;
-	memcpy(hostile_slot(h, queue, 'r', idx), &r, sizeof(r));
+	hostile_store(h, queue, 'r', idx, &r, sizeof(r));
 	return idx;
 }
 
