@@ -33,6 +33,7 @@ struct loop {
 };
 
 __attribute__((unused)) static struct loop *loop_now; /* the fake layer's */
+__attribute__((unused)) static struct loop *loop_spare;
 
 __attribute__((unused)) static int loop_notify(struct nf_chan *c)
 {
@@ -113,7 +114,9 @@ __attribute__((unused)) static void loop_map(struct loop *r)
 __attribute__((unused)) static struct loop *loop_new(enum nf_relay_mode mode, bool static_grants,
 						     uint32_t first)
 {
-	struct loop *r = aligned_alloc(4096, (sizeof(*r) + 4095) / 4096 * 4096);
+	struct loop *r = loop_spare ? loop_spare
+				    : aligned_alloc(4096, (sizeof(*r) + 4095) / 4096 * 4096);
+	loop_spare = NULL;
 	if (!r)
 		abort();
 	memset(r, 0, sizeof(*r));
@@ -153,7 +156,8 @@ __attribute__((unused)) static void loop_free(struct loop *r)
 {
 	nf__queue_fini(&r->q);
 	nf__gref_map_free(r->in.grefs);
-	free(r);
+	free(loop_spare);
+	loop_spare = r; /* page faults cost more than the tests do */
 }
 
 /* ---- L2 ---- */
