@@ -8,7 +8,7 @@ import { decodeHeader, finishReply, LAYOUT, newReply, type Header } from './prot
 import { errnoOfThrown, Refusal } from './refusal.js';
 
 /** Replies a domain may leave unread before its connection is closed. */
-const UNREAD_REPLIES_MAX = 8;
+const UNREAD_REPLIES_MAX = 4;
 /** How often a reply is tried again when too many descriptors are in flight, 20 ms apart. */
 const IN_FLIGHT_RETRIES = 100;
 
@@ -78,7 +78,12 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#unsent = undefined;
     this.#socket.close();
-    this.#host.closed(this);
+    try {
+      this.#host.closed(this);
+    } catch (error) {
+      // a fault of ours in one domain's cleanup must not take the others down
+      this.#host.log(`domain ${this.domain.domid}: cleanup: ${String((error as Error).stack)}`);
+    }
   }
 
   #onMessage(message: Buffer, fds: number[], truncated: boolean): void {

@@ -149,6 +149,25 @@ test('equal events that wait are merged: flapping a node drops nobody', async (t
   t.is(store.server.counts.watches, 1);
 });
 
+test('a privileged client introduces and releases domains', async (t) => {
+  const store = testStore(t);
+  const [ours, theirs] = native.streamPair();
+  store.server.attach(ours, 0, true);
+  const socket = new Socket({ fd: theirs });
+  t.teardown(() => socket.destroy());
+  const got = messages(socket);
+  socket.write(encodeMessage(XS.INTRODUCE, 1, 0, strings('9', '0', '1')));
+  await eventually(() => got.length === 1);
+  t.true(await store.root.isIntroduced(9));
+  t.is(await store.root.read('/local/domain/9/domid'), '9');
+  for (const domid of ['9', '9', '0'])
+    socket.write(encodeMessage(XS.RELEASE, 2, 0, strings(domid)));
+  await eventually(() => got.length === 4);
+  t.false(await store.root.isIntroduced(9));
+  const answers = got.map((m) => split(m.payload)[0]);
+  t.deepEqual(answers, ['OK', 'OK', 'ENOENT', 'EINVAL']);
+});
+
 test('open transactions are limited and go with their client', async (t) => {
   const store = testStore(t, { transactions: 3 });
   const socket = raw(t, store, 1);
