@@ -2,14 +2,16 @@
 /*
  * netfront as a xenbus device. Front 1, back 2: rings are made and published, front 4, back 4. The
  * pages are registered over the control ring where there is one, then the queues run. Closing is
- * front 5, back 5 (it has let go of our pages), front 6, back 6.
+ * front 5, back 5, front 6, back 6. A back's 5 may be the toolstack's writing, who asks both ends to
+ * go: only its 6 says that it has let go of our pages, and they are kept until then.
  */
 #include "net_front.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LEFT_MS 250 /* from a back's hang-up to its Closing */
+#define LEFT_MS 250  /* from a back's hang-up to its Closing */
+#define BOWED_MS 2000 /* from our 6 to the back's: later its pages are taken, or quarantined */
 
 /* Stops the data path and gives everything back; the back has let go, is gone, or is not trusted. */
 static void front_release_all(struct nf_netfront *f)
@@ -121,13 +123,27 @@ static bool is_kept(const struct nf_netfront *f)
 	return f->is_held && !f->e.is_shutdown && f->queues > 0;
 }
 
+/* To Closed with the grants still given: the back may have them mapped. */
+static int front_bow(struct nf_netfront *f)
+{
+	nf__front_queues_stop(f);
+	nf__ctrl_front_close(f);
+	int rc = nf__end_switch(&f->e, NF_XENBUS_CLOSED);
+	if (f->e.phase != NF_NET_FAILED)
+		f->e.phase = NF_NET_CLOSING;
+	nf__end_blocks(&f->e, NF_GRANTS_NONE, f->e.phase == NF_NET_FAILED ? -EPROTO : 0);
+	nf__end_timer(&f->e, BOWED_MS);
+	return rc;
+}
+
 /* The back is done with this connection. */
 static int front_ended(struct nf_netfront *f)
 {
-	if (!is_kept(f))
-		return front_finish(f);
-	f->e.phase = NF_NET_CLOSING;
-	return 0;
+	if (is_kept(f)) {
+		f->e.phase = NF_NET_CLOSING;
+		return 0;
+	}
+	return f->e.dev.other_state == NF_XENBUS_CLOSING ? front_bow(f) : front_finish(f);
 }
 
 /* Starts to close: the back sees 5, lets go of our pages and answers with its 5. */
@@ -233,10 +249,9 @@ static int closing_step(struct nf_netfront *f)
 		is_anew = false;
 	if ((!is_closing(other) && !is_anew) || is_kept(f))
 		return 0; /* it may still use our pages */
-	int rc = front_finish(f);
-	if (was_failed && other == NF_XENBUS_CLOSING)
-		f->e.phase = NF_NET_FAILED; /* until it is Closed */
-	return rc;
+	if (other != NF_XENBUS_CLOSING)
+		return front_finish(f);
+	return f->e.dev.state == NF_XENBUS_CLOSED ? 0 : front_bow(f);
 }
 
 /* An answer or a Closing that does not come ends the device. */
@@ -244,6 +259,8 @@ static int timeout_step(struct nf_netfront *f)
 {
 	if (f->e.phase == NF_NET_RUNNING && f->is_left)
 		return nf__end_fail(&f->e, -ENODEV, "the back hung up without closing");
+	if (f->e.dev.state == NF_XENBUS_CLOSED && f->queues > 0)
+		return front_finish(f); /* the back stays in 5 */
 	if (f->e.phase != NF_NET_PUBLISHED)
 		return 0;
 	return nf__end_fail(&f->e, -ETIMEDOUT, "no answer on the control ring within %u ms",

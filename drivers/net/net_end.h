@@ -7,7 +7,6 @@
 #include "net_internal.h"
 
 #define NF_NET_PORT_SPEC_MAX 160u
-#define NF_NET_OPEN_SPEC_MAX 192u /* with what negotiation adds */
 
 struct nf_net_end {
 	struct nf_net_config cfg; /* strings point into this object */
@@ -25,7 +24,7 @@ struct nf_net_end {
 	uint32_t generation;
 	uint32_t ports_open;
 	struct nf_port ports[NF_NET_QUEUES_MAX];
-	char open_spec[NF_NET_OPEN_SPEC_MAX]; /* of the open ports */
+	uint32_t ports_refused; /* features the open ports must not hand out */
 	struct nf_counters *blocks[NF_NET_QUEUES_MAX];
 	struct nf_counters *latency[NF_NET_QUEUES_MAX];
 	struct nf_counters *spare; /* [NF_NET_QUEUES_MAX] when the page has no block left */

@@ -2,18 +2,21 @@
 /* Ports and counter blocks of a device's queues. Both outlive a reconnection that wants the same. */
 #include "net_end.h"
 
-#include <stdio.h>
 #include <string.h>
 
-/* A TAP must not hand out what was not negotiated: its spec says so. */
-static void spec_make(const struct nf_net_end *e, const struct nf_net_features *agreed, char *spec)
+/* What a port must not hand out, because the other end does not take it. */
+static uint32_t refused_by(const struct nf_net_features *agreed)
 {
-	bool is_tap = strncmp(e->spec, "tap:", 4) == 0;
-	snprintf(spec, NF_NET_OPEN_SPEC_MAX, "%s%s%s", e->spec,
-		 is_tap && !(agreed->csum4 && agreed->csum6) && !strstr(e->spec, ",csum=off")
-			 ? ",csum=off" : "",
-		 is_tap && !(agreed->gso4 && agreed->gso6) && !strstr(e->spec, ",gso=off")
-			 ? ",gso=off" : "");
+	uint32_t refused = 0;
+	if (!agreed->csum4 || !agreed->csum6) /* a frame does not say which it needs */
+		refused |= NF_PORT_CSUM;
+	if (!agreed->gso4)
+		refused |= NF_PORT_GSO4;
+	if (!agreed->gso6)
+		refused |= NF_PORT_GSO6;
+	if (!agreed->sg)
+		refused |= NF_PORT_SG;
+	return refused;
 }
 
 static struct nf_counters *block_take(struct nf_net_end *e, uint32_t queue)
@@ -51,24 +54,25 @@ static struct nf_counters *latency_take(struct nf_net_end *e, uint32_t queue)
 	return b;
 }
 
-static int port_open(struct nf_net_end *e, uint32_t queue, uint32_t queues, const char *spec)
+static int port_open(struct nf_net_end *e, uint32_t queue, uint32_t queues)
 {
-	char err[100] = "";
+	char err[200] = "";
 	struct nf_port_env env = {
 		.queue = queue,
 		.queues = queues,
 		.devid = e->dev.devid,
 		.mtu = e->own.mtu,
 		.is_back = e->dev.is_back,
+		.features_refused = e->ports_refused,
 		.control = e->cfg.control ? &e->cfg.control->dev[e->dev.devid % NF_CONTROL_DEVICES]
 					  : NULL,
 		.counters = e->blocks[queue],
 		.latency = e->latency[queue],
 	};
 	memcpy(env.mac, e->own.mac, sizeof(env.mac));
-	int rc = nf_port_open(spec, &env, &e->ports[queue], err, sizeof(err));
+	int rc = nf_port_open(e->spec, &env, &e->ports[queue], err, sizeof(err));
 	if (rc < 0)
-		return nf__end_fail(e, rc, "port %s: %s", spec, err[0] ? err : strerror(-rc));
+		return nf__end_fail(e, rc, "port %s: %s", e->spec, err[0] ? err : strerror(-rc));
 	return 0;
 }
 
@@ -81,7 +85,7 @@ static void ports_drop(struct nf_net_end *e)
 
 int nf__end_ports_open(struct nf_net_end *e, const struct nf_net_features *agreed, uint32_t queues)
 {
-	char spec[NF_NET_OPEN_SPEC_MAX];
+	uint32_t refused = refused_by(agreed);
 	if (!e->cfg.port)
 		return 0;
 	for (uint32_t i = 0; i < queues; i++) {
@@ -90,13 +94,12 @@ int nf__end_ports_open(struct nf_net_end *e, const struct nf_net_features *agree
 		if (!e->latency[i])
 			e->latency[i] = latency_take(e, i);
 	}
-	spec_make(e, agreed, spec);
-	if (e->ports_open == queues && strcmp(spec, e->open_spec) == 0)
+	if (e->ports_open == queues && refused == e->ports_refused)
 		return 0;
 	ports_drop(e);
-	strcpy(e->open_spec, spec);
+	e->ports_refused = refused;
 	for (uint32_t i = 0; i < queues; i++) {
-		int rc = port_open(e, i, queues, spec);
+		int rc = port_open(e, i, queues);
 		if (rc) {
 			ports_drop(e);
 			return rc;
