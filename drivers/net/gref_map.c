@@ -103,17 +103,32 @@ static uint64_t *word_of(struct nf_gref_map *m, uint32_t gref, bool create)
 
 int nf__gref_map_add(struct nf_gref_map *m, uint32_t gref, void *addr, bool writable)
 {
-	uint64_t *word = word_of(m, gref, true);
-	if (!word)
-		return -ENOSPC;
-	if (*word)
+	int access = writable ? NF_GREF_WRITABLE : NF_GREF_READONLY;
+	uint64_t *word = word_of(m, gref, m->count[access] < NF_NET_PAGES);
+	if (word && *word)
 		return -EEXIST;
-	int position = position_take(m, writable ? NF_GREF_WRITABLE : NF_GREF_READONLY);
+	int position = word ? position_take(m, access) : -ENOSPC;
 	if (position < 0)
 		return position;
 	nf_store64(word, (uint64_t)(uintptr_t)addr | (uint64_t)(uint32_t)position << 2 |
 				 (writable ? 2u : 0u) | 1u);
 	return 0;
+}
+
+/* Drops the cells of deleted grefs: a front that goes through new numbers for ever must not fill
+ * the table with what it left. The poller is off the queue, as for every deletion. */
+static void cells_rebuild(struct nf_gref_map *m)
+{
+	struct nf_gref_cell live[NF_NET_GREFS_MAX];
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < NF_GREF_CELLS; i++) {
+		if (m->cells[i].word != 0)
+			live[count++] = m->cells[i];
+		m->cells[i] = (struct nf_gref_cell){.gref = NF_GREF_NONE};
+	}
+	for (uint32_t i = 0; i < count; i++)
+		*cell_find(m, live[i].gref) = live[i];
+	m->cells_used = count;
 }
 
 int nf__gref_map_del(struct nf_gref_map *m, uint32_t gref)
@@ -123,6 +138,8 @@ int nf__gref_map_del(struct nf_gref_map *m, uint32_t gref)
 		return -ENOENT;
 	position_drop(m, *word);
 	nf_store64(word, 0);
+	if (m->cells_used > NF_GREF_CELLS / 2 - NF_NET_GREFS_MAX)
+		cells_rebuild(m);
 	return 0;
 }
 
