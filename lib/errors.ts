@@ -2,7 +2,7 @@
 import { constants } from 'node:os';
 import { errorTable } from './generated/errors.js';
 
-/** Symbolic code of every error of this library, one list with C: `drivers/include/nf/errors.def`. */
+/** Symbolic code of every error of this library, one list with C: `nf/errors.def`. */
 export type ErrorCode = (typeof errorTable)[number]['code'];
 
 type Entry = (typeof errorTable)[number];

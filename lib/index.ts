@@ -16,7 +16,7 @@ export { Ring } from './api/ring.js';
 export type { RingOptions } from './api/ring.js';
 
 export { NetLink, Netback, Netfront } from './api/net.js';
-export type { NetOptions } from './api/net.js';
+export type { NetOptions } from './api/netnodes.js';
 export { Relay } from './api/relay.js';
 export type { RelayMode, RelayOptions } from './api/relay.js';
 export type { WaitOptions } from './api/until.js';

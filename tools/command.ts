@@ -11,9 +11,9 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   exitCode: number;
   /** Writes one line to stdout. */
-  print(line: string): void;
+  readonly print: (line: string) => void;
   /** Writes one line to stderr: progress and notices, never results. */
-  note(line: string): void;
+  readonly note: (line: string) => void;
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Domain } from './domain.js';
 
 const PURPOSE_OTHER = 15;
 
-/** One end of an event channel. It carries no data: an event says that there is something to see. */
+/** One end of an event channel. It carries no data: an event says that there is news. */
 export class EventChannel implements AsyncDisposable {
   readonly #native: NativeChannel;
   #waiting: (() => void) | undefined;
@@ -46,7 +46,10 @@ export class EventChannel implements AsyncDisposable {
     return new EventChannel(await guarded('channel.bind', () => layer.bindChan(peer, port)));
   }
 
-  /** Tells the peer; merged with an event it has not seen yet. @throws NestfrontError `NF_ENODEV` */
+  /**
+   * Tells the peer; merged with an event it has not seen yet.
+   * @throws NestfrontError `NF_ENODEV` the peer hung up
+   */
   send(): void {
     guardedSync('channel.send', () => this.#native.notify());
   }

@@ -42,7 +42,7 @@ function misuse(error: unknown): Error | undefined {
   return error instanceof TypeError || error instanceof RangeError ? error : undefined;
 }
 
-/** Waits for `promise`, an abort or a deadline, whichever is first. Does not stop the work itself. */
+/** Waits for `promise`, an abort or a deadline, whichever is first. Does not stop the work. */
 export async function within<T>(
   promise: Promise<T>,
   op: string,

@@ -10,9 +10,9 @@ import { GrantTable } from './grant.js';
 import { addon } from './memory.js';
 
 /**
- * A protection domain on a hypervisor. As the toolstack sees it: its counters, its control page, its
- * connections. {@link attach} makes this very process act as the domain, for tests and embedding;
- * isolated domains are processes of their own (`Stack`).
+ * A protection domain on a hypervisor, as the toolstack sees it: its counters, its control page,
+ * its connections. {@link attach} makes this very process act as the domain, for tests and for
+ * embedding; isolated domains are processes of their own (`Stack`).
  */
 export class Domain implements AsyncDisposable {
   readonly #client: HypervisorClient;

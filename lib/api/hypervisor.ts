@@ -149,7 +149,7 @@ export class Hypervisor implements AsyncDisposable {
     return this.#store;
   }
 
-  /** Closes its domains, ends the process if this object started it. Idempotent, bounded in time. */
+  /** Closes its domains, ends the process if this object started it. Idempotent, bounded. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;

@@ -20,7 +20,7 @@ export function addon(): Native {
     throw new NestfrontError(
       'NF_ENOSYS',
       'addon.load',
-      `the addon does not load (${reason}); build it with: npm rebuild nestfront, in a clone: npm install`,
+      `the addon does not load (${reason}); build it with npm install, or npm rebuild nestfront`,
       { cause: error },
     );
   }

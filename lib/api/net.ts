@@ -1,110 +1,18 @@
 // SPDX-License-Identifier: MIT
 import { NestfrontError, errorFromErrno } from '../errors.js';
 import type { StoreClient } from '../store/client.js';
-import { inRange } from './check.js';
 import type { CounterValues } from './counters.js';
 import type { Latency } from './latency.js';
 import type { Domain } from './domain.js';
 import { stateName } from './layout.js';
 import type { XenbusState } from './layout.js';
+import { backPath, frontPath, writeNodes } from './netnodes.js';
+import type { NetOptions, RelayKeys } from './netnodes.js';
 import { until } from './until.js';
 import type { WaitOptions } from './until.js';
 
-/** What both ends of a network device are to be. */
-export interface NetOptions {
-  /** The store of the hypervisor both domains are on, as the toolstack sees it. */
-  readonly store: StoreClient;
-  /** Number of the device in both domains, 0 to 65535. */
-  readonly devid: number;
-  readonly front: { readonly domain: Domain; readonly port?: string };
-  readonly back: { readonly domain: Domain; readonly port?: string };
-  /** Of the guest's end, six bytes in hex. */
-  readonly mac: string;
-  /** Bytes, 68 to 65521. Default 1500. */
-  readonly mtu?: number;
-  /** 1 to 8. Default 1. */
-  readonly queues?: number;
-  /** What the backend offers. Default `static`. */
-  readonly grants?: 'static' | 'copy';
-  /** The backend takes only static grants; `direct` through it is then confined. */
-  readonly staticOnly?: boolean;
-}
-
-/** @internal Keys of ours beyond {@link NetOptions}, by which a relay knows its two ends. */
-export interface RelayKeys {
-  readonly front?: Readonly<Record<string, string>>;
-  readonly back?: Readonly<Record<string, string>>;
-}
-
 const CONNECT_TIMEOUT_MS = 10_000;
 const DETACH_TIMEOUT_MS = 3_000;
-
-function frontPath(o: NetOptions): string {
-  return `/local/domain/${o.front.domain.domid}/device/vif/${o.devid}`;
-}
-function backPath(o: NetOptions): string {
-  return `/local/domain/${o.back.domain.domid}/backend/vif/${o.front.domain.domid}/${o.devid}`;
-}
-
-/** Writes both ends' nodes in one transaction, as xl does: each end owns its node, the other reads. */
-async function writeNodes(o: NetOptions, keys: RelayKeys): Promise<void> {
-  const front = o.front.domain.domid;
-  const back = o.back.domain.domid;
-  const queues = String(inRange('queues', o.queues ?? 1, 1, 8));
-  const common = {
-    handle: String(inRange('devid', o.devid, 0, 0xffff)),
-    mac: o.mac,
-    mtu: String(inRange('mtu', o.mtu ?? 1500, 68, 65_521)),
-    state: '1',
-  };
-  const ends = [
-    {
-      path: frontPath(o),
-      owner: front,
-      reader: back,
-      standard: { backend: backPath(o), 'backend-id': String(back), ...common },
-      ours: { queues, ...port(o.front.port), ...keys.front },
-    },
-    {
-      path: backPath(o),
-      owner: back,
-      reader: front,
-      standard: { frontend: frontPath(o), 'frontend-id': String(front), online: '1', ...common },
-      ours: {
-        queues,
-        grants: o.grants ?? 'static',
-        ...(o.staticOnly === true ? { 'static-only': '1' } : {}),
-        ...port(o.back.port),
-        ...keys.back,
-      },
-    },
-  ];
-  await o.store.transaction(async (tx) => {
-    for (const end of ends) {
-      if ((await tx.readIfThere(`${end.path}/state`)) !== undefined)
-        throw new NestfrontError(
-          'NF_EEXIST',
-          'net.attach',
-          `${end.path} is there already; use another devid`,
-        );
-      await tx.mkdir(end.path);
-      await tx.setPerms(end.path, [
-        { domid: end.owner, access: 'n' },
-        { domid: end.reader, access: 'r' },
-      ]);
-      await tx.mkdir(`${end.path}/nestfront`);
-      await tx.setPerms(`${end.path}/nestfront`, [{ domid: end.owner, access: 'n' }]);
-      for (const [key, value] of Object.entries(end.ours))
-        await tx.write(`${end.path}/nestfront/${key}`, value);
-      for (const [key, value] of Object.entries(end.standard))
-        await tx.write(`${end.path}/${key}`, value);
-    }
-  });
-}
-
-function port(spec: string | undefined): Record<string, string> {
-  return spec === undefined ? {} : { port: spec };
-}
 
 /** What a driver wrote into its error node: `ERRNO sentence`. */
 function stopped(op: string, end: NetEnd, error: string): NestfrontError {
@@ -215,7 +123,8 @@ export class NetLink implements AsyncDisposable {
       await until(this.#store, [front.path, back.path], check, op, { ...options, timeoutMs, what });
     } catch (error) {
       if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
-      const states = `${front.domain.name} is ${await front.state()}, ${back.domain.name} is ${await back.state()}`;
+      const [frontState, backState] = [await front.state(), await back.state()];
+      const states = `${front.domain.name} is ${frontState}, ${back.domain.name} is ${backState}`;
       throw new NestfrontError('NF_ETIMEDOUT', op, `not connected in ${timeoutMs} ms: ${states}`, {
         cause: error,
       });

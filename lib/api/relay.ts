@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { NetLink } from './net.js';
-import type { NetOptions } from './net.js';
+import type { NetOptions } from './netnodes.js';
 import type { CounterValues } from './counters.js';
 import type { BlockGrants } from './layout.js';
 import type { WaitOptions } from './until.js';
@@ -19,7 +19,7 @@ export interface RelayOptions {
   readonly inner: NetOptions;
 }
 
-/** L1's driver domain on one device: netback for L2 on the inner layer, netfront on the outer one. */
+/** L1's driver domain on one device: netback on the inner layer, netfront on the outer one. */
 export class Relay implements AsyncDisposable {
   readonly mode: RelayMode;
   readonly outer: NetLink;

@@ -24,10 +24,15 @@ export async function until<T>(
   const stop = new AbortController();
   let asked: Promise<T | undefined> = Promise.resolve(undefined);
   const follow = async (path: string): Promise<T> => {
-    for await (const _changed of store.watch(path, { signal: stop.signal })) {
-      asked = asked.then(check); // one at a time: the last answer is of the last change
-      const answer = await asked;
-      if (answer !== undefined) return answer;
+    const changes = store.watch(path, { signal: stop.signal });
+    try {
+      while ((await changes.next()).done !== true) {
+        asked = asked.then(check); // one at a time: the last answer is of the last change
+        const answer = await asked;
+        if (answer !== undefined) return answer;
+      }
+    } finally {
+      await changes.return();
     }
     throw new NestfrontError('NF_ECONNRESET', op, 'the store ended the watch');
   };

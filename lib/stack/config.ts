@@ -46,13 +46,22 @@ function knownKeys(path: readonly PropertyKey[]): string[] {
   return Object.keys((node?.['properties'] as object | undefined) ?? {});
 }
 
+function unknownKeys(key: string, keys: readonly string[], known: readonly string[]): string {
+  const named = keys.map((name) => JSON.stringify(name)).join(', ');
+  return `${key} has no key ${named}; it takes ${known.join(', ')}`;
+}
+
+function entries(issue: { readonly origin: string }): string {
+  return issue.origin === 'array' ? ' entries' : '';
+}
+
 /** One sentence: the key, the value, the fix. */
 function sentence(issue: Issue, input: unknown): string {
   const key = where(issue.path);
   const value = show(valueAt(input, issue.path));
   switch (issue.code) {
     case 'unrecognized_keys':
-      return `${key} has no key ${issue.keys.map((k) => JSON.stringify(k)).join(', ')}; it takes ${knownKeys(issue.path).join(', ')}`;
+      return unknownKeys(key, issue.keys, knownKeys(issue.path));
     case 'invalid_type':
       return value === 'nothing'
         ? `${key} is missing; give it a value of type ${issue.expected}`
@@ -60,9 +69,9 @@ function sentence(issue: Issue, input: unknown): string {
     case 'invalid_value':
       return `${key} is ${value}; use one of ${issue.values.map(String).join(', ')}`;
     case 'too_small':
-      return `${key} is ${value}; use at least ${issue.minimum}${issue.origin === 'array' ? ' entry' : ''}`;
+      return `${key} is ${value}; use at least ${issue.minimum}${entries(issue)}`;
     case 'too_big':
-      return `${key} is ${value}; use at most ${issue.maximum}${issue.origin === 'array' ? ' entries' : ''}`;
+      return `${key} is ${value}; use at most ${issue.maximum}${entries(issue)}`;
     default:
       return `${key} is ${value}: ${issue.message}`;
   }
@@ -81,7 +90,8 @@ function* deviceProblems(device: CheckedDevice, key: string): Generator<string> 
   if (RESERVED.has(guestOf(device)))
     yield `${key}.guest is "${guestOf(device)}", a domain of the stack itself; use another name`;
   if (device.path === 'direct' && device.grants === 'copy' && !device.trustInner)
-    yield `${key}.path is "direct" and its grants "copy": an inner guest could name any page of L1; use grants "static", or trustInner true to run unconfined`;
+    yield `${key}.path is "direct" and its grants "copy": an inner guest could name any page of ` +
+      'L1; use grants "static", or trustInner true to run unconfined';
   if (device.trustInner && device.path !== 'direct')
     yield `${key}.trustInner is true; it means something for path "direct" only: leave it out`;
 }
@@ -100,7 +110,8 @@ function* crossProblems(config: CheckedStackConfig): Generator<string> {
     const layer = device.path === 'single' ? 'the outer layer' : 'the inner layer';
     const guest = guestOf(device);
     if ((layers.get(guest) ?? layer) !== layer)
-      yield `${key}.guest is "${guest}", which is on ${layers.get(guest)} already; use another guest for ${layer}`;
+      yield `${key}.guest is "${guest}", which is on ${layers.get(guest)} already; ` +
+        `use another guest for ${layer}`;
     layers.set(guest, layer);
     const shared = !config.network || config.isolation === 'off';
     for (const [end, domain] of [
@@ -119,7 +130,7 @@ function* crossProblems(config: CheckedStackConfig): Generator<string> {
 
 /**
  * Checks a configuration and fills its defaults in.
- * @throws NestfrontError `NF_ECONFIG`; the message has one line a problem: the key, the value, the fix
+ * @throws NestfrontError `NF_ECONFIG`; a line a problem: the key, the value, the fix
  */
 export function checkConfig(input: unknown): CheckedStackConfig {
   const result = stackSchema.safeParse(input);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Domain } from '../api/domain.js';
 import { NetLink } from '../api/net.js';
-import type { NetOptions } from '../api/net.js';
+import type { NetOptions } from '../api/netnodes.js';
 import { Relay } from '../api/relay.js';
 import type { WaitOptions } from '../api/until.js';
 import type { StoreClient } from '../store/client.js';

@@ -101,7 +101,7 @@ export class StackDomain {
   }
 
   /**
-   * Starts a program inside its namespaces. The caller owns the child; ending the stack ends it too.
+   * Starts a program inside its namespaces. The caller owns the child; the stack ends it too.
    * @param argv program and arguments, as inside the domain
    */
   spawn(argv: readonly string[], options: { readonly stdio?: StdioOptions } = {}): ChildProcess {

@@ -75,7 +75,7 @@ function launchArgs(options: LaunchOptions, statusFd: number): string[] {
   return args;
 }
 
-/** A process of a stack, started by `nf-launch`; ends with it and is named by its pid on the host. */
+/** A process started by `nf-launch`; ends with it and is named by its pid on the host. */
 export class Launched {
   readonly role: string;
   /** The program itself, as the host numbers it. */
@@ -108,7 +108,7 @@ export class Launched {
     const statusFd = 3 + fds.length;
     const child = spawn(executable('nf-launch'), launchArgs(options, statusFd), {
       stdio: ['ignore', 'pipe', 'pipe', ...fds, 'pipe'],
-      detached: true, // an interrupt of the terminal goes to the toolstack alone, which takes all down
+      detached: true, // a Ctrl-C is for the toolstack alone, which takes all down in order
     });
     const lines: string[] = [];
     eachLine(child.stderr!, (line) => {

@@ -126,7 +126,7 @@ export function findStack(name: string, runtime = runtimeDirectory()): StackEntr
   throw new NestfrontError('NF_ENOENT', 'registry.find', `no stack "${name}" is running; ${list}`);
 }
 
-/** Ends what a stale stack left and removes its directory. Returns what was removed, one line each. */
+/** Ends what a stale stack left, removes its directory. Returns what was removed, a line each. */
 export async function sweep(entry: StackEntry): Promise<string[]> {
   const removed: string[] = [];
   const left = (entry.state?.processes ?? []).filter(isAlive);
@@ -197,7 +197,8 @@ export class Claim {
       throw new NestfrontError(
         'NF_EEXIST',
         'stack.up',
-        `a stack "${config.name}" is running (pid ${pid ?? 'unknown'}); use another name or: nestfront down ${config.name}`,
+        `a stack "${config.name}" is running (pid ${pid ?? 'unknown'}); use another name ` +
+          `or: nestfront down ${config.name}`,
       );
     }
     return new Claim(directory, state);

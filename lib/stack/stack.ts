@@ -65,8 +65,8 @@ export class Stack implements AsyncDisposable {
   /**
    * Brings a stack up: hypervisors, domains, devices, all connected. When any part fails everything
    * is taken down again before this rejects.
-   * @throws NestfrontError `NF_ECONFIG`; `NF_EEXIST` the name is taken; `NF_EPERM` isolation is `on`
-   *   and refused; `NF_ETIMEDOUT`, `NF_EPROTO` a device did not connect; `NF_EABORTED`
+   * @throws NestfrontError `NF_ECONFIG`; `NF_EEXIST` the name is taken; `NF_EPERM` isolation is
+   *   `on` and refused; `NF_ETIMEDOUT`, `NF_EPROTO` a device did not connect; `NF_EABORTED`
    */
   static async up(input: StackConfig, options: StackOptions = {}): Promise<Stack> {
     const config = checkConfig(input);
@@ -120,7 +120,7 @@ export class Stack implements AsyncDisposable {
 
   /** What results carry about this stack. */
   metadata(): StackMetadata {
-    const pinned = Object.entries(this.config.cpus) as [string, number | undefined][];
+    const pinned = Object.entries(this.config.cpus);
     const cpus = pinned.filter((pin): pin is [string, number] => pin[1] !== undefined);
     return {
       isolated: this.isolated,

@@ -49,7 +49,7 @@ test('pages still mapped by the peer are not given back', async (t) => {
 
 test('a read-only grant cannot be written, nor its descriptor reopened for it', async (t) => {
   const { a, b } = await layer(t);
-  const grant = await a.grants.grant(b.domid, 1, { readonly: true });
+  const grant = await a.grants.grant(b.domid, 1, { readonly: true, device: 4242 });
   grant.write(0, Buffer.from('early'));
   t.is(await code(t, b.grants.map(a.domid, grant.grefs)), 'NF_EACCES');
   const mapping = await b.grants.map(a.domid, grant.grefs, { readonly: true });
@@ -57,7 +57,7 @@ test('a read-only grant cannot be written, nor its descriptor reopened for it', 
   grant.write(0, Buffer.from('later'));
   t.is(mapping.read(0, 5).toString(), 'later', 'the granter may still write');
   t.throws(() => mapping.write(0, Buffer.from('x')), { code: 'NF_EACCES' });
-  const arena = `/memfd:nf-${a.domid}-${b.domid}-`;
+  const arena = `/memfd:nf-${a.domid}-${b.domid}-4242.`; // other tests have arenas here too
   const fds = readdirSync('/proc/self/fd').filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`).startsWith(arena);

@@ -69,7 +69,7 @@ for (const [what, change, expected] of [
 test('missing and mistyped parts are named', (t) => {
   t.regex(refusal(t, { name: 'x' }), /devices is missing/);
   t.regex(refusal(t, { devices: [device] }), /name is missing/);
-  t.regex(refusal(t, { ...small, devices: [] }), /devices is \[\]; use at least 1 entry/);
+  t.regex(refusal(t, { ...small, devices: [] }), /devices is \[\]; use at least 1 entries/);
   t.regex(refusal(t, null), /the configuration is null/);
   t.regex(refusal(t, { ...small, cpus: { back: -1 } }), /cpus\.back is -1; use at least 0/);
 });
@@ -128,7 +128,7 @@ test('files: missing, not JSON, and the example', (t) => {
   writeFileSync(join(directory, 'bad.json'), '{"name": ');
   const bad = t.throws(() => readConfig(join(directory, 'bad.json')));
   t.is((bad as NestfrontError).code, 'NF_ECONFIG');
-  t.regex(bad!.message, /is not JSON/);
+  t.regex(bad.message, /is not JSON/);
   const example = join(packageRoot(), 'tools/examples/nested.json');
   t.deepEqual(readConfig(example), checkConfig(JSON.parse(readFileSync(example, 'utf8'))));
 });

@@ -27,7 +27,9 @@ function snapshot(counters: Counters): Snapshot[] {
 function text({ block, values }: Snapshot, all: boolean): string[] {
   const relay = block.mode === 'none' ? '' : ` ${block.mode}`;
   const confined = block.confined === undefined ? '' : block.confined ? ' confined' : ' unconfined';
-  const head = `${block.kind} ${block.devid} queue ${block.queue}${relay}${confined}, grants ${block.grants}, ${block.state}, peer ${block.peer}`;
+  const head =
+    `${block.kind} ${block.devid} queue ${block.queue}${relay}${confined}, ` +
+    `grants ${block.grants}, ${block.state}, peer ${block.peer}`;
   const lines = Object.entries(values)
     .filter(([, value]) => all || value !== 0)
     .map(([name, value]) => `  ${name.padEnd(24)} ${value}`);

@@ -107,7 +107,7 @@ export function examine(): Check[] {
     check(
       'tun',
       'part',
-      'run with sudo, or: sudo modprobe tun && sudo chmod 666 /dev/net/tun; in docker: --device /dev/net/tun',
+      'run with sudo, or sudo chmod 666 /dev/net/tun; in docker: --device /dev/net/tun',
       tun,
     ),
     check(

@@ -28,7 +28,8 @@ export function findDomain(text: string): Found {
     throw new NestfrontError(
       'NF_EINVAL',
       'domain.find',
-      `several stacks have a domain "${domainName}"; name one: ${found.map((f) => `${f.state.name}/${f.domain.name}`).join(', ')}`,
+      `several stacks have a domain "${domainName}"; name one: ` +
+        found.map((f) => `${f.state.name}/${f.domain.name}`).join(', '),
     );
   const all = running.flatMap((e) => e.state!.domains.map((d) => `${e.name}/${d.name}`));
   const list = all.length === 0 ? 'no stack is running' : `there are ${all.join(', ')}`;

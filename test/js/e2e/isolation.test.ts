@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a program inside a domain can't do to its siblings, to the hypervisors and to its own grants.
+// What a program inside a domain can't do to its siblings and to the hypervisors.
 import { readFileSync, readlinkSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -111,8 +111,8 @@ isolated('L1 reaches what is its own, H1, and nothing of H0', async (t) => {
 });
 
 /**
- * The kernel's wall by itself: the attacker keeps the host's pid namespace and files, so that it can
- * name its victim, but has only the attacking domain's user namespace.
+ * The kernel's wall by itself: the attacker keeps the host's pid namespace and files, so that it
+ * can name its victim, but has only the attacking domain's user namespace.
  */
 isolated('even one that could name its victim is refused by the kernel', async (t) => {
   const stack = await e.up(t, { devices: e.genDevices(['single']) });

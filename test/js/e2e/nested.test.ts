@@ -22,7 +22,7 @@ async function mapsOf(stack: Stack, name: string): Promise<string[]> {
   return stdout.split('\n');
 }
 
-/** Arenas by purpose a process has mapped of a device: `nf-GRANTER-GRANTEE-DEVICE.QUEUE.PURPOSE`. */
+/** Purposes of a device's arenas a process maps: `nf-GRANTER-GRANTEE-DEVICE.QUEUE.PURPOSE`. */
 async function arenas(stack: Stack, name: string, device: StackDevice): Promise<number[]> {
   const found = new Set<number>();
   for (const line of await mapsOf(stack, name)) {

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { Stack } from '../../../lib/index.js';
+import { processStart } from '../../../lib/stack/processes.js';
 import type { DevicePath, StackConfig, StackDevice } from '../../../lib/index.js';
 
 export const NESTED: readonly DevicePath[] = ['copy', 'translate', 'direct'];
@@ -93,7 +94,7 @@ export async function drain(t: ExecutionContext, device: StackDevice): Promise<v
       if (!still) await sleep(50);
       return still;
     },
-    `${device.name}: every frame generated arrives (${generated(device)} sent, ${sunk(device)} sunk)`,
+    `${device.name}: every frame generated arrives`,
   );
 }
 
@@ -111,16 +112,25 @@ export function processesWith(text: string): number[] {
     });
 }
 
-/** Inodes of the network and user namespaces that live processes are in. */
-export function namespacesInUse(kind: 'net' | 'user'): Set<string> {
-  const found = new Set<string>();
-  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
-    try {
-      found.add(readlinkSync(`/proc/${entry}/ns/${kind}`));
-    } catch {
-      continue; // it ended, or is not ours to look at
-    }
-  return found;
+/**
+ * pids of processes in any of these network namespaces that were there before `closing` (of
+ * performance.now()): the kernel soon gives the number of a namespace that is gone to a new one.
+ */
+export function inNetworks(networks: readonly string[], closing: number): number[] {
+  const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+  const limit = uptime - (performance.now() - closing) / 1000; // seconds since boot
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        if (!networks.includes(readlinkSync(`/proc/${pid}/ns/net`))) return false;
+      } catch {
+        return false; // it ended, or is not ours to look at
+      }
+      const start = processStart(pid);
+      return start !== undefined && Number(start) / 100 < limit;
+    });
 }
 
 /** Network namespaces of processes. */
