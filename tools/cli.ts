@@ -8,7 +8,7 @@ import { NestfrontError } from '../lib/errors.js';
 import { EXIT, exitCodeOf } from './command.js';
 import type { CommandContext, CommandModule } from './command.js';
 
-/** Name, which is also the file in commands/, and summary: `nestfront --help` loads none of them. */
+/** Name, which is also the file in commands/, and summary: `--help` loads none of them. */
 const COMMANDS: readonly (readonly [name: string, summary: string])[] = [
   ['start', 'run the main job: a nested stack, measured'],
   ['bench', 'measure one path: net or tcp'],
@@ -34,7 +34,7 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Signals abort the command; it takes everything down and returns. A second one is not waited for. */
+/** Signals abort the command; it takes everything down and returns. */
 function interrupts(): AbortSignal {
   const controller = new AbortController();
   const onSignal = (name: NodeJS.Signals): void => {

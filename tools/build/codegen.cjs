@@ -77,7 +77,7 @@ function counters() {
   const list = entries('counters.def', 'NF_COUNTER', 2);
   return (
     header('counters.def') +
-    '/** Name and meaning of every 64-bit word of a counters block, in the order of the words. */\n' +
+    '/** Name and meaning of every 64-bit word of a counters block, in order. */\n' +
     'export const counterTable = [\n' +
     list.map(([name, help]) => `  { name: ${quote(name)}, help: ${quote(help)} },\n`).join('') +
     '] as const;\n'
@@ -92,7 +92,10 @@ function constants(name) {
     found.push([m[1], Number(m[2])]);
   for (const m of text.matchAll(/enum\s+nf_\w+\s*\{([^}#]*)\}/g)) {
     let next = 0;
-    for (const item of m[1].split(',').map((s) => s.trim()).filter((s) => s !== '')) {
+    for (const item of m[1]
+      .split(',')
+      .map((s) => s.trim())
+      .filter((s) => s !== '')) {
       const parts = /^(NF_[A-Z0-9_]+)(?:\s*=\s*(\d+))?$/.exec(item);
       if (!parts) fail(`${name}: cannot read enumerator ${JSON.stringify(item)}`);
       const value = parts[2] === undefined ? next : Number(parts[2]);
