@@ -33,8 +33,8 @@ const DISTINCT_RATIO = 1.8;
 export const hopOf = (w: Window): number => (w.hopNs[0] + w.hopNs[1]) / 2;
 
 /**
- * The hop that separates near from far: in the widest gap between sorted hops if its edges differ by
- * 1.8 or more, else a fixed 150 ns (all windows are then of one class).
+ * The hop that separates near from far: in the widest gap between sorted hops if its edges differ
+ * by 1.8 or more, else a fixed 150 ns (all windows are then of one class).
  */
 export function threshold(hops: readonly number[]): number {
   const sorted = [...hops].filter((h) => h > 0).sort((a, b) => a - b);
@@ -54,8 +54,8 @@ export const WINDOWS_MIN = 3;
 const DISTURBED = new Set(['contended', 'gap', 'late', 'steal']);
 
 /**
- * Windows that count, each with its class. A set-up with next to no undisturbed window, on a machine
- * that is busy with other things, keeps its disturbed ones; {@link isDisturbed} tells.
+ * Windows that count, each with its class. A set-up with next to no undisturbed window, on a
+ * machine that is busy with other things, keeps its disturbed ones; {@link isDisturbed} tells.
  */
 export function classify(windows: readonly Window[]): ClassedWindow[] {
   const moved = windows.filter((w) => w.packets > 0);

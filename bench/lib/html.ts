@@ -70,11 +70,13 @@ function svg(chart: Chart): string {
 }
 
 function rows(results: readonly Result[]): string {
-  const cell = (v: unknown): string =>
-    `<td>${v === undefined ? '' : escape(typeof v === 'object' ? JSON.stringify(v) : String(v as string))}</td>`;
+  const cell = (v: string | number | boolean | undefined): string =>
+    `<td>${escape(String(v ?? ''))}</td>`;
   const ratio = (r: Result): string | undefined =>
     r.ratioToSingle &&
-    `${r.ratioToSingle.median.toFixed(3)} [${r.ratioToSingle.low.toFixed(3)}, ${r.ratioToSingle.high.toFixed(3)}]`;
+    [r.ratioToSingle.median, r.ratioToSingle.low, r.ratioToSingle.high]
+      .map((x) => x.toFixed(3))
+      .join(' ');
   return results
     .map((r) => {
       const rate = r.packetsPerSecond ?? r.bitsPerSecond ?? r.transactionsPerSecond;

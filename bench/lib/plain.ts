@@ -85,7 +85,7 @@ export class PlainPair implements AsyncDisposable {
     try {
       const ready = Promise.all([
         firstLine(child, child.stdio[3] as Readable),
-        firstLine(child, child.stdout as Readable),
+        firstLine(child, child.stdout),
       ]);
       const what = `${kind} did not come up`;
       const [status] = await within(ready, 'bench.plain', {

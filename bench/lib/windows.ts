@@ -66,7 +66,7 @@ const benchProgram = (name: string): string => join(packageRoot(), 'build', 'Rel
 /** One nf-window process and the set-ups it knows. */
 export class WindowSession implements AsyncDisposable {
   readonly #child: ChildProcess;
-  readonly #answers: AsyncIterator<string>;
+  readonly #answers: AsyncIterator<string, undefined>;
   readonly #pids = new Map<string, Record<string, number>>();
   readonly cpus: readonly [number, number];
 
@@ -101,9 +101,8 @@ export class WindowSession implements AsyncDisposable {
     }
     for (const v of variants) {
       const list = v.domains.map((d) => named.get(d)).join(',');
-      session.#tell(
-        `variant ${v.name} send=${named.get(v.front)} sink=${named.get(v.back)} domains=${list} busy=${v.busy}`,
-      );
+      const ends = `send=${named.get(v.front)} sink=${named.get(v.back)}`;
+      session.#tell(`variant ${v.name} ${ends} domains=${list} busy=${v.busy}`);
       session.#pids.set(v.name, Object.fromEntries(v.domains.map((d) => [d.name, d.pid])));
     }
     await session.hop(); // whatever was refused has been said by now
@@ -184,10 +183,10 @@ export class WindowSession implements AsyncDisposable {
   }
 
   async #next(): Promise<Answer> {
-    const { value, done } = await this.#answers.next();
-    if (done === true || value === undefined)
+    const next = await this.#answers.next();
+    if (next.done === true)
       throw new NestfrontError('NF_EIO', 'bench.window', 'nf-window ended early');
-    return JSON.parse(value) as Answer;
+    return JSON.parse(next.value) as Answer;
   }
 }
 

@@ -23,7 +23,7 @@ export const NETPERF_TESTS = [
   'UDP_STREAM',
   'UDP_RR',
 ] as const;
-/** netperf's names: STREAM sends to the server, MAERTS receives from it, RR asks and is answered. */
+/** netperf's names: STREAM sends to the server, MAERTS receives, RR asks and is answered. */
 export type NetperfTest = (typeof NETPERF_TESTS)[number];
 
 const count = z.number().nonnegative();

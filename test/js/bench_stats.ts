@@ -18,7 +18,7 @@ test('median and spread', (t) => {
 });
 
 test('the sign test leaves off as many as the binomial allows', (t) => {
-  // known table: n = 5 none; 6 the whole range; 9 one each; 10 one; 20 five; 25 seven; 100 forty - 1
+  // the known table: 5 none; 6 the whole range; 9 and 10 one each; 20 five; 25 seven; 100 39
   t.is(signTestRank(5), -1);
   t.is(signTestRank(6), 0);
   t.is(signTestRank(8), 0);

@@ -84,8 +84,11 @@ function step(label, args, out) {
 
 function explain() {
   const lines = fs.readFileSync(LOG, 'utf8').split('\n');
-  const wanted = /(\berror\b|Error:|undefined reference|No such file|not found|ERR! (stack|find))/;
-  const first = lines.filter((l) => wanted.test(l) && !/^make|cflags|collect2|ERR! build error/.test(l)).slice(0, 8);
+  const wanted =
+    /\berror\b|Error:|undefined reference|multiple definition|No such file|not found|ERR! find/;
+  const first = lines
+    .filter((l) => wanted.test(l) && !/^make|cflags|collect2|ERR! build error/.test(l))
+    .slice(0, 8);
   for (const line of first) console.error(`    ${line.trim().slice(0, 160)}`);
   console.error(`  the whole log: ${path.relative(process.cwd(), LOG) || LOG}`);
   spawnSync(process.execPath, [path.join(__dirname, 'preinstall.cjs')], { stdio: 'inherit' });

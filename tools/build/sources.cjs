@@ -7,7 +7,7 @@ const path = require('node:path');
 
 const ROOT = path.resolve(__dirname, '..', '..');
 
-/** Files under `dir` with extension `ext`, sorted; folders in `skip` (relative to ROOT) left out. */
+/** Files under `dir` with extension `ext`, sorted; folders in `skip` (from ROOT) left out. */
 function glob(dir, ext, { deep = true, skip = [] } = {}) {
   const out = [];
   const walk = (rel) => {
@@ -52,7 +52,7 @@ const lists = {
   tests: () => mains('test/c'),
   'test-parts': () => [...parts('test/c'), ...glob('test/peer', '.c')],
   c: () =>
-    ['drivers', 'bench/c', 'test', 'test/peer'].flatMap((d) => [...glob(d, '.c'), ...glob(d, '.h')]).sort(),
+    ['drivers', 'bench/c', 'test'].flatMap((d) => [...glob(d, '.c'), ...glob(d, '.h')]).sort(),
   cc: () => [...glob('native', '.cc'), ...glob('native', '.h')].sort(),
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 'use strict';
 // `node tools/build/variant.cjs asan|tsan|coverage|werror`: all C code once more into build/NAME
-// with other flags, by a generated makefile (node-gyp keeps one build folder only). Programs are the
-// C tests and, so that they at least link, the daemons and benches.
+// with other flags, by a generated makefile (node-gyp keeps one build folder only). Programs are
+// the C tests and, so that they at least link, the daemons and benches.
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');

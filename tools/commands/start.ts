@@ -79,8 +79,8 @@ export const command: CommandModule = {
       .option('--report <file>', 'write one self-contained HTML page there')
       .addHelpText(
         'after',
-        '\nBrings up L0 provider, L1 tenant and L2 guest, measures every path at line rate and with\n' +
-          'real TCP, and takes everything down. Nothing outside its own namespaces is touched.',
+        '\nBrings up L0 provider, L1 tenant and L2 guest, measures every path at line rate and\n' +
+          'with real TCP, and takes everything down. Touches nothing outside its own namespaces.',
       )
       .action(async (options: Options, self: Command) => {
         if (options.quick === true && options.full === true)

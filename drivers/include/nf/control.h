@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control page of one domain: written by the toolstack, read-only for the domain. Benchmarks use
- * it to start, stop and reshape generators without a message, and to park whole processes.
+ * The control page of one domain: written by the toolstack, read-only for the domain. Benchmarks
+ * use it to start, stop and reshape generators without a message, and to park whole processes.
  */
 #ifndef NF_CONTROL_H
 #define NF_CONTROL_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counters page of one domain: a memfd that its drivers write and any process may map read-only.
- * A header, then blocks of NF_COUNTERS_BLOCK_BYTES: one block a (device, queue) or a latency block.
- * Each 64-bit counter has one writer (the poller that owns the queue); the block header is written
- * by the control thread. Readers use plain 64-bit loads; seq is odd while a header changes.
+ * The counters page of one domain: a memfd that its drivers write and any process may map
+ * read-only. A header, then blocks of NF_COUNTERS_BLOCK_BYTES: one block a (device, queue) or a
+ * latency block. Each 64-bit counter has one writer (the poller that owns the queue); the block
+ * header is written by the control thread. Readers use plain 64-bit loads; seq is odd while a
+ * header changes.
  */
 #ifndef NF_COUNTERS_H
 #define NF_COUNTERS_H
@@ -31,10 +32,21 @@ enum nf_block_kind {
 	NF_BLOCK_LATENCY = 4, /* words are buckets: see nf_latency_bucket; spans LATENCY_BLOCKS */
 };
 
-enum nf_block_mode { NF_MODE_NONE = 0, NF_MODE_SINGLE, NF_MODE_COPY, NF_MODE_TRANSLATE,
-	NF_MODE_DIRECT, NF_MODE_MUX };
-enum nf_block_grants { NF_GRANTS_NONE = 0, NF_GRANTS_STATIC, NF_GRANTS_PERSISTENT, NF_GRANTS_COPY,
-	NF_GRANTS_MAP };
+enum nf_block_mode {
+	NF_MODE_NONE = 0,
+	NF_MODE_SINGLE,
+	NF_MODE_COPY,
+	NF_MODE_TRANSLATE,
+	NF_MODE_DIRECT,
+	NF_MODE_MUX
+};
+enum nf_block_grants {
+	NF_GRANTS_NONE = 0,
+	NF_GRANTS_STATIC,
+	NF_GRANTS_PERSISTENT,
+	NF_GRANTS_COPY,
+	NF_GRANTS_MAP
+};
 
 struct nf_counters_header {
 	uint32_t magic;
@@ -42,7 +54,7 @@ struct nf_counters_header {
 	uint16_t counters; /* words per block: NF_COUNTER_COUNT */
 	uint32_t blocks;
 	uint32_t block_bytes;
-	uint32_t pid;	 /* of the writer, in its own pid namespace */
+	uint32_t pid; /* of the writer, in its own pid namespace */
 	uint32_t domid;
 	uint8_t pad[488];
 };
@@ -75,8 +87,8 @@ _Static_assert((size_t)NF_COUNTER_COUNT <= (NF_COUNTERS_BLOCK_BYTES - 64) / 8, "
 #define NF_COUNT(c, name, add) nf_count(&(c)->words[NF_COUNTER_##name], (uint64_t)(add))
 
 /*
- * Latency histogram: NF_LATENCY_WORDS buckets over 8 consecutive blocks' words would waste; instead a
- * latency region is NF_LATENCY_BLOCKS whole blocks: one block header, then 64-bit bucket counts.
+ * Latency histogram: NF_LATENCY_WORDS buckets over 8 consecutive blocks' words would waste; instead
+ * a latency region is NF_LATENCY_BLOCKS whole blocks: one block header, then 64-bit bucket counts.
  * Bucket b of value v ns: v < 16: v; else 8 sub-buckets per power of two (12.5 % wide).
  */
 #define NF_LATENCY_BLOCKS 4u
@@ -102,7 +114,8 @@ struct nf_counters_map {
 /* Maps fd (from the layer) or, with fd < 0, private memory of `blocks` blocks. 0 or -errno. */
 int nf_counters_open(struct nf_counters_map *m, int fd, uint32_t blocks, uint16_t domid);
 void nf_counters_close(struct nf_counters_map *m);
-/* A zeroed block, or NULL when all are taken. `run` blocks in a row (latency: NF_LATENCY_BLOCKS). */
+/* A zeroed block, or NULL when all are taken. `run` blocks in a row (latency: NF_LATENCY_BLOCKS).
+ */
 struct nf_counters *nf_counters_take(struct nf_counters_map *m, uint32_t run);
 void nf_counters_drop(struct nf_counters_map *m, struct nf_counters *block, uint32_t run);
 /* Header changes between begin and end; readers retry while seq is odd. */

@@ -17,26 +17,26 @@
 
 enum nf_hv_type {
 	NF_HV_HELLO = 1,
-	NF_HV_CLONE = 2,      /* reply fd[0]: another connection as this domain */
-	NF_HV_STORE = 3,      /* reply fd[0]: xenstore stream socket as this domain */
-	NF_HV_ALLOC = 4,      /* reply: nf_hv_alloc_reply + grefs[pages], fd[0] the arena */
-	NF_HV_END = 5,	      /* reply status 0 or -EBUSY (quarantined) */
-	NF_HV_DONATE = 6,     /* request fd[0]: the pages */
-	NF_HV_MAP = 7,	      /* reply: nf_hv_map_reply, arenas, slots; one fd per arena */
+	NF_HV_CLONE = 2,  /* reply fd[0]: another connection as this domain */
+	NF_HV_STORE = 3,  /* reply fd[0]: xenstore stream socket as this domain */
+	NF_HV_ALLOC = 4,  /* reply: nf_hv_alloc_reply + grefs[pages], fd[0] the arena */
+	NF_HV_END = 5,	  /* reply status 0 or -EBUSY (quarantined) */
+	NF_HV_DONATE = 6, /* request fd[0]: the pages */
+	NF_HV_MAP = 7,	  /* reply: nf_hv_map_reply, arenas, slots; one fd per arena */
 	NF_HV_UNMAP = 8,
 	NF_HV_CHAN_ALLOC = 9, /* reply: port, fd[0] our end */
 	NF_HV_CHAN_BIND = 10, /* reply: port, fd[0] our end */
 	NF_HV_CHAN_CLOSE = 11,
 	NF_HV_CHAN_DONATE = 12, /* request fd[0]: the end to hand on */
-	NF_HV_TABLE = 13, /* reply fd[0]: peer's grant table, read-only; only if it grants us something */
+	NF_HV_TABLE = 13, /* reply fd[0]: the peer's grant table, read-only; if it grants us any */
 };
 
 struct nf_hv_header {
 	uint32_t magic;
-	uint16_t type;	 /* replies carry the request's type */
-	uint16_t flags;	 /* 1 = reply */
-	uint32_t seq;	 /* echoed */
-	int32_t status;	 /* reply: 0 or negative errno */
+	uint16_t type;	/* replies carry the request's type */
+	uint16_t flags; /* 1 = reply */
+	uint32_t seq;	/* echoed */
+	int32_t status; /* reply: 0 or negative errno */
 };
 
 struct nf_hv_hello {
@@ -79,7 +79,7 @@ struct nf_hv_alloc_reply {
 	uint64_t fd_offset;
 	uint32_t pages;
 	uint32_t donated; /* 1: backed by an outer layer's pages */
-	/* uint32_t grefs[pages] */
+			  /* uint32_t grefs[pages] */
 };
 
 struct nf_hv_end {

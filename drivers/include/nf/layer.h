@@ -21,8 +21,8 @@
 #include <stdint.h>
 
 #define NF_PAGE_BYTES 4096u
-#define NF_DOMID_SELF 0x7ff0u	 /* also: "no inner owner" in an arena key */
-#define NF_GREF_RESERVED 8u	 /* entries below are the console's, the store's and spare */
+#define NF_DOMID_SELF 0x7ff0u /* also: "no inner owner" in an arena key */
+#define NF_GREF_RESERVED 8u   /* entries below are the console's, the store's and spare */
 #define NF_GREF_NONE 0xffffffffu
 #define NF_ARENA_PAGES_MAX 2048u /* of one allocation */
 #define NF_LAYER_TIMEOUT_MS 10000
@@ -31,7 +31,7 @@
 enum nf_purpose {
 	NF_PURPOSE_TX_RING = 1,
 	NF_PURPOSE_RX_RING = 2,
-	NF_PURPOSE_CTRL = 3,	  /* control ring and its data page */
+	NF_PURPOSE_CTRL = 3,	   /* control ring and its data page */
 	NF_PURPOSE_TX_PAYLOAD = 4, /* granted read-only */
 	NF_PURPOSE_RX_PAYLOAD = 5,
 	NF_PURPOSE_CHAN = 6, /* event channel (TX's or the shared one), for donations */
@@ -55,24 +55,25 @@ struct nf_arena_key {
 	uint16_t inner_owner; /* domid on the inner layer these pages are for, or NF_DOMID_SELF */
 	uint16_t device;      /* devid */
 	uint16_t queue;
-	uint8_t purpose;      /* enum nf_purpose */
-	uint8_t readonly;     /* 1: the peer may only read */
+	uint8_t purpose;  /* enum nf_purpose */
+	uint8_t readonly; /* 1: the peer may only read */
 };
 
 /* Pages granted to one peer. grefs: the caller's array, one per page. */
 struct nf_arena {
 	struct nf_arena_key key;
-	uint64_t id;	    /* the hypervisor's name for it */
-	uint8_t *base;	    /* mapping, NULL with NF_ALLOC_NOMAP */
+	uint64_t id;   /* the hypervisor's name for it */
+	uint8_t *base; /* mapping, NULL with NF_ALLOC_NOMAP */
 	uint32_t pages;
-	int fd;		    /* descriptor of the pages, owned by the arena, -1 if the kind has none */
+	int fd; /* descriptor of the pages, owned by the arena, -1 if the kind has none */
 	uint64_t fd_offset; /* bytes */
 	uint32_t *grefs;    /* borrowed from the caller until end */
 };
 
 #define NF_ALLOC_NOMAP 1u /* a relay passes the pages on and must not see them */
 
-/* Pages of a peer mapped here. addrs: the caller's array, one address per gref, NULL after unmap. */
+/* Pages of a peer mapped here. addrs: the caller's array, one address per gref, NULL after unmap.
+ */
 struct nf_mapping {
 	uint16_t peer;
 	uint32_t count;
@@ -101,17 +102,18 @@ struct nf_chan {
 struct nf_layer_ops {
 	const char *kind; /* "embedded", "xen", "blanket" */
 
-	/* Front side. alloc grants key.peer the pages; grefs[pages] is written. The granter's mapping
-	 * exists before a read-only grant is sealed. end is test-and-end for the whole arena: 0 = all
-	 * pages returned; -EBUSY = the peer still maps some: they are quarantined by the hypervisor and
-	 * charged to the peer. Either way the arena is gone for the caller (fd closed, unmapped). */
+	/* Front side. alloc grants key.peer the pages; grefs[pages] is written. The granter's
+	 * mapping exists before a read-only grant is sealed. end is test-and-end for the whole
+	 * arena: 0 = all pages returned; -EBUSY = the peer still maps some: they are quarantined by
+	 * the hypervisor and charged to the peer. Either way the arena is gone for the caller (fd
+	 * closed, unmapped). */
 	int (*alloc)(struct nf_layer *l, const struct nf_arena_key *key, uint32_t pages,
 		     uint32_t flags, uint32_t *grefs, struct nf_arena *out);
 	int (*end)(struct nf_layer *l, struct nf_arena *arena);
 
-	/* Relay. The next alloc by `inner` with the same (device, queue, purpose) gets these pages in
-	 * place of fresh ones. equal_grefs: numbered as in arena->grefs, -EEXIST if one is taken.
-	 * The arena stays the caller's; donating again replaces. */
+	/* Relay. The next alloc by `inner` with the same (device, queue, purpose) gets these pages
+	 * in place of fresh ones. equal_grefs: numbered as in arena->grefs, -EEXIST if one is
+	 * taken. The arena stays the caller's; donating again replaces. */
 	int (*donate)(struct nf_layer *l, uint16_t inner, const struct nf_arena *arena,
 		      bool equal_grefs);
 	/* The next alloc_chan by `inner` for (device, queue, purpose) gets this end; chan->fd is
@@ -120,10 +122,11 @@ struct nf_layer_ops {
 			   uint8_t purpose, const struct nf_chan *chan);
 
 	/* Back side. All or nothing. */
-	int (*map)(struct nf_layer *l, uint16_t peer, uint32_t *grefs, uint32_t count, bool readonly,
-		   void **addrs, struct nf_mapping *out);
+	int (*map)(struct nf_layer *l, uint16_t peer, uint32_t *grefs, uint32_t count,
+		   bool readonly, void **addrs, struct nf_mapping *out);
 	int (*unmap)(struct nf_layer *l, struct nf_mapping *m);
-	/* Returns 0 when the batch ran (look at each status), negative when it could not run at all. */
+	/* Returns 0 when the batch ran (look at each status), negative when it could not run at
+	 * all. */
 	int (*copy)(struct nf_layer *l, struct nf_grant_copy *ops, uint32_t count);
 
 	/* Event channels. alloc_chan: unbound port for peer; bind_chan: to the peer's port. */
@@ -144,7 +147,7 @@ struct nf_layer_ops {
 struct nf_layer {
 	const struct nf_layer_ops *ops;
 	uint32_t caps;
-	uint16_t domid; /* our own */
+	uint16_t domid;	 /* our own */
 	int counters_fd; /* memfd of struct nf_counters_page, writable by us; -1 none */
 	int control_fd;	 /* memfd of struct nf_control_page, read-only for us; -1 none */
 };
@@ -154,7 +157,8 @@ struct nf_layer {
  * -EPROTONOSUPPORT: the hypervisor speaks another version. -EINVAL: not such a socket.
  */
 int nf_layer_open_embedded(int fd, struct nf_layer **out);
-/* Another connection of the same domain to the same hypervisor: a descriptor for a second process. */
+/* Another connection of the same domain to the same hypervisor: a descriptor for a second process.
+ */
 int nf_layer_embedded_clone(struct nf_layer *l);
 /*
  * Real Xen, through the kernel's devices in dir (NULL: "/dev/xen"). -ENOENT: no such devices here:

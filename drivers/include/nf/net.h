@@ -2,8 +2,8 @@
 /*
  * netfront and netback: negotiation (control thread) and data queues (poller). Front mirrors back.
  *
- * The relay uses the same negotiation with its own data code: it holds a device at the points marked
- * HOLD, and takes the rings instead of letting the device attach queues.
+ * The relay uses the same negotiation with its own data code: it holds a device at the points
+ * marked HOLD, and takes the rings instead of letting the device attach queues.
  */
 #ifndef NF_NET_H
 #define NF_NET_H
@@ -38,8 +38,8 @@ struct nf_net_features {
 /* A queue as negotiation leaves it on the front: rings, channels, granted pages. */
 struct nf_front_rings {
 	struct nf_ring_front tx, rx;
-	struct nf_chan tx_chan, rx_chan; /* rx_chan.fd < 0: tx_chan serves both */
-	struct nf_arena tx_ring, rx_ring; /* one page each */
+	struct nf_chan tx_chan, rx_chan;    /* rx_chan.fd < 0: tx_chan serves both */
+	struct nf_arena tx_ring, rx_ring;   /* one page each */
 	struct nf_arena tx_pages, rx_pages; /* NF_NET_PAGES each; base NULL when not mapped here */
 	uint32_t tx_ring_gref, rx_ring_gref;
 	uint32_t tx_grefs[NF_NET_PAGES], rx_grefs[NF_NET_PAGES];
@@ -49,8 +49,9 @@ struct nf_front_rings {
 struct nf_gref_map;
 /* Address of a mapped page or NULL (unknown gref, or read-only when `write`). Poller. */
 uint8_t *nf_gref_map_find(const struct nf_gref_map *m, uint32_t gref, bool write);
-/* The relay's translation: position (0 ..) of the gref among those added with that access, read-only
- * ones for !write (tx payload), writable ones for write (rx payload), or -ENOENT. Poller. */
+/* The relay's translation: position (0 ..) of the gref among those added with that access,
+ * read-only ones for !write (tx payload), writable ones for write (rx payload), or -ENOENT. Poller.
+ */
 int nf_gref_map_index(const struct nf_gref_map *m, uint32_t gref, bool write);
 
 struct nf_back_rings {
@@ -67,14 +68,15 @@ enum nf_net_grants { NF_NET_GRANTS_STATIC = 1, NF_NET_GRANTS_COPY = 3, NF_NET_GR
 struct nf_net_config {
 	struct nf_layer *layer;
 	struct nf_store *store;
-	struct nf_poller *poller;	 /* where queues go; NULL with own data code */
+	struct nf_poller *poller; /* where queues go; NULL with own data code */
 	struct nf_counters_map *counters;
 	const struct nf_control_page *control;
-	const char *path;		 /* device node */
-	const char *port;		 /* port spec; NULL: a relay's end, no port */
-	uint32_t queues;		 /* wanted or offered, 1 .. NF_NET_QUEUES_MAX */
-	enum nf_net_grants grants;	 /* back: STATIC offers the control ring's mapping, COPY does not */
-	bool static_only;		 /* back offers / front demands requests of static grefs only */
+	const char *path; /* device node */
+	const char *port; /* port spec; NULL: a relay's end, no port */
+	uint32_t queues;  /* wanted or offered, 1 .. NF_NET_QUEUES_MAX */
+	enum nf_net_grants
+		grants;	  /* back: STATIC offers the control ring's mapping, COPY does not */
+	bool static_only; /* back offers / front demands requests of static grefs only */
 	const char *token;
 	void (*notice)(void *ctx, const char *line); /* one human line; may be NULL */
 	void *ctx;
@@ -88,15 +90,15 @@ enum nf_net_phase {
 	NF_NET_MAPPED,	  /* back: front connected, rings mapped, not yet Connected (HOLD) */
 	NF_NET_RUNNING,	  /* both Connected, queues attached or handed over */
 	NF_NET_CLOSING,
-	NF_NET_CLOSED,	  /* may start again: the other end at Initialising/InitWait */
-	NF_NET_FAILED,	  /* sticky until the other end goes through Closed */
+	NF_NET_CLOSED, /* may start again: the other end at Initialising/InitWait */
+	NF_NET_FAILED, /* sticky until the other end goes through Closed */
 };
 
 /* ---- front ---- */
 struct nf_netfront;
 int nf_netfront_open(const struct nf_net_config *cfg, struct nf_netfront **out);
-/* Advances after any store event or ctrl channel event; never blocks for the peer. Returns the phase
- * or a negative errno that ended the device (the object stays, phase FAILED). */
+/* Advances after any store event or ctrl channel event; never blocks for the peer. Returns the
+ * phase or a negative errno that ended the device (the object stays, phase FAILED). */
 int nf_netfront_step(struct nf_netfront *f);
 /* Orderly: 5, waits (by step) for the back, 6. */
 int nf_netfront_shutdown(struct nf_netfront *f);
@@ -108,9 +110,9 @@ int nf_netfront_ctrl_fd(const struct nf_netfront *f);
 /* For a relay. Before the first step: stop at PREPARED until released; payload pages for
  * inner_owner, not mapped here (NF_DOMID_SELF, copy: our own, mapped). rings_too (direct): the ring
  * pages and channels are the inner domain's to drive: not initialised, not mapped.
- * Once rings were handed out, a held end (front or back) also stops when its peer closes or it fails:
- * the phase says CLOSING, CLOSED or FAILED, but rings, channels and mappings stay until the relay has
- * let go of them and calls shutdown (or close). */
+ * Once rings were handed out, a held end (front or back) also stops when its peer closes or it
+ * fails: the phase says CLOSING, CLOSED or FAILED, but rings, channels and mappings stay until the
+ * relay has let go of them and calls shutdown (or close). */
 void nf_netfront_hold(struct nf_netfront *f, uint16_t inner_owner, bool rings_too);
 int nf_netfront_release(struct nf_netfront *f, const struct nf_net_features *limit);
 const struct nf_net_features *nf_netfront_offered(const struct nf_netfront *f);
@@ -128,16 +130,18 @@ void nf_netback_close(struct nf_netback *b);
 int nf_netback_phase(const struct nf_netback *b);
 int nf_netback_ctrl_fd(const struct nf_netback *b);
 
-/* For a relay: stop at OFFERING until offer(), at MAPPED until accept(), with its rings kept at the end
- * as for the front. map_grefs false: the control ring only records grefs and their order (payload is
- * never mapped here). map_rings false (direct): refs are read, nothing is mapped or bound. */
+/* For a relay: stop at OFFERING until offer(), at MAPPED until accept(), with its rings kept at the
+ * end as for the front. map_grefs false: the control ring only records grefs and their order
+ * (payload is never mapped here). map_rings false (direct): refs are read, nothing is mapped or
+ * bound. */
 void nf_netback_hold(struct nf_netback *b, bool map_grefs, bool map_rings);
 int nf_netback_offer(struct nf_netback *b, const struct nf_net_features *limit);
 int nf_netback_accept(struct nf_netback *b);
 /* The relay's item that uses this queue's grants: it is off cfg.poller while the control ring
  * changes them. Borrowed until shutdown, close or another call; NULL: none. */
 void nf_netback_attend(struct nf_netback *b, uint32_t queue, struct nf_poll_item *item);
-const struct nf_net_features *nf_netback_agreed(const struct nf_netback *b); /* what the front asked */
+const struct nf_net_features *
+nf_netback_agreed(const struct nf_netback *b); /* what the front asked */
 struct nf_back_rings *nf_netback_rings(struct nf_netback *b, uint32_t queue);
 uint32_t nf_netback_queues(const struct nf_netback *b);
 /* Refs and ports as the front published them (relay direct checks them). */

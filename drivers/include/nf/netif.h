@@ -38,9 +38,9 @@
 #define NF_NETIF_RSP_OKAY 0
 #define NF_NETIF_RSP_NULL 1
 
-#define NF_NETIF_SLOTS_MIN 18u	    /* what every back must take per packet */
-#define NF_NETIF_FRAME_MAX 65535u   /* the first slot's size is 16 bits */
-#define NF_NETIF_RING_SLOTS 256u    /* of one page, tx and rx alike */
+#define NF_NETIF_SLOTS_MIN 18u	  /* what every back must take per packet */
+#define NF_NETIF_FRAME_MAX 65535u /* the first slot's size is 16 bits */
+#define NF_NETIF_RING_SLOTS 256u  /* of one page, tx and rx alike */
 
 struct nf_netif_tx_request {
 	uint32_t gref;

@@ -22,7 +22,8 @@ struct nf_headers {
 	uint8_t fragment;	 /* 1: an IP fragment: no offload applies */
 };
 
-/* Private bytes of the frame's start, at most NF_HEADERS_MAX. -EINVAL: not IP, not TCP/UDP or cut. */
+/* Private bytes of the frame's start, at most NF_HEADERS_MAX. -EINVAL: not IP, not TCP/UDP or cut.
+ */
 int nf_headers_parse(const uint8_t *bytes, uint32_t count, uint32_t frame_bytes,
 		     struct nf_headers *out);
 

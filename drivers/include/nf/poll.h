@@ -24,12 +24,14 @@ enum nf_poll_mode { NF_POLL_BUSY, NF_POLL_ADAPTIVE, NF_POLL_EVENT };
 struct nf_poll_item;
 
 struct nf_poll_item_ops {
-	/* Moves what is there, bounded. Returns slots moved (0: nothing), or a negative errno: the item
-	 * is stopped, `failed` is called once and it is not run again. */
+	/* Moves what is there, bounded. Returns slots moved (0: nothing), or a negative errno: the
+	 * item is stopped, `failed` is called once and it is not run again. */
 	int (*run)(struct nf_poll_item *item);
-	/* Asks every source for an event. > 0: work is there already, do not sleep; 0 armed; < 0 as run. */
+	/* Asks every source for an event. > 0: work is there already, do not sleep; 0 armed; < 0 as
+	 * run. */
 	int (*arm)(struct nf_poll_item *item);
-	/* Writes up to cap descriptors to wait on (POLLIN); returns how many. May change between calls. */
+	/* Writes up to cap descriptors to wait on (POLLIN); returns how many. May change between
+	 * calls. */
 	int (*fds)(struct nf_poll_item *item, int *fds, int cap);
 	/* A descriptor of ours was readable: clear channels. Called before the next run. */
 	void (*woken)(struct nf_poll_item *item);
@@ -41,25 +43,25 @@ struct nf_poll_item_ops {
 
 struct nf_poll_item {
 	const struct nf_poll_item_ops *ops;
-	struct nf_poller *poller; /* NULL while detached */
-	int error;		  /* why it was stopped; 0 runs */
+	struct nf_poller *poller;     /* NULL while detached */
+	int error;		      /* why it was stopped; 0 runs */
 	struct nf_counters *counters; /* rounds and sleeps are counted here; may be NULL */
 };
 
 struct nf_poller_config {
 	enum nf_poll_mode mode;
-	int cpu;		/* pin to, -1 not */
-	uint32_t spin_us;	/* adaptive; default 50 */
-	int yield;		/* 1: sched_yield after an empty round, 0 never, -1: when fewer CPUs are
-				 * there than a nested path has pollers (three) */
+	int cpu;	  /* pin to, -1 not */
+	uint32_t spin_us; /* adaptive; default 50 */
+	int yield;	  /* 1: sched_yield after an empty round, 0 never, -1: when fewer CPUs are
+			   * there than a nested path has pollers (three) */
 	const struct nf_control_page *control; /* may be NULL */
 };
 
 struct nf_poller;
 
 /*
- * Starts the thread. -EINVAL: bad mode, or a CPU this process may not use; -ENOMEM, -EMFILE, -EAGAIN
- * (no thread). cfg->control is borrowed until stop.
+ * Starts the thread. -EINVAL: bad mode, or a CPU this process may not use; -ENOMEM, -EMFILE,
+ * -EAGAIN (no thread). cfg->control is borrowed until stop.
  */
 int nf_poller_start(const struct nf_poller_config *cfg, struct nf_poller **out);
 /* Detaches everything, joins the thread. NULL is fine. */

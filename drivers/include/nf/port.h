@@ -4,7 +4,8 @@
  * port never keeps a buffer after the call. One port object per queue, used by one poller.
  *
  * Trust: bytes of a buffer passed to put may belong to a hostile peer and change at any time: read
- * each once, copy headers before parsing. Buffers passed to get may be readable by the peer at once.
+ * each once, copy headers before parsing. Buffers passed to get may be readable by the peer at
+ * once.
  */
 #ifndef NF_PORT_H
 #define NF_PORT_H
@@ -42,9 +43,10 @@ struct nf_port_ops {
 	const char *name;
 	/*
 	 * Fills up to nframes frames into bufs, consuming buffers in order and never sharing one
-	 * between frames; sets bufs[].bytes to what was written, and frames[]. A buffer whose capacity
-	 * was not needed by its frame's end is still consumed whole. Returns frames filled (0: nothing
-	 * to send or not enough buffers for the largest frame), -EIO/-ENODEV when the port is dead.
+	 * between frames; sets bufs[].bytes to what was written, and frames[]. A buffer whose
+	 * capacity was not needed by its frame's end is still consumed whole. Returns frames filled
+	 * (0: nothing to send or not enough buffers for the largest frame), -EIO/-ENODEV when the
+	 * port is dead.
 	 */
 	int (*get)(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs, struct nf_frame *frames,
 		   uint32_t nframes);
@@ -69,7 +71,8 @@ struct nf_port {
 	const struct nf_port_ops *ops;
 	int fd;			  /* poll for input when >= 0 */
 	uint32_t features;	  /* of enum nf_port_features */
-	uint32_t frame_bytes_max; /* of the next frames: a get that changes it returns 0 and is called again */
+	uint32_t frame_bytes_max; /* of the next frames: a get that changes it returns 0 and is
+				     called again */
 	uint32_t idle_poll;	  /* 1: input appears without fd readiness (control page, memory) */
 	struct nf_counters *counters; /* borrowed; the queue's block */
 	void *priv;
@@ -79,22 +82,23 @@ struct nf_port_env {
 	uint32_t queue;
 	uint32_t queues;
 	uint32_t devid;
-	uint32_t mtu;				/* for ports that make an interface */
-	uint8_t mac[6];				/* of the guest side; zero: the port's own */
-	uint8_t is_back;			/* 1 behind netback */
-	/* of enum nf_port_features: what the other side does not take, so what get must not hand out.
-	 * CSUM: frames with NF_FRAME_CSUM_BLANK; GSO4/6: GSO frames; SG: frames over several pages.
-	 * Ports are opened after negotiation. What put takes is the port's own features. */
+	uint32_t mtu;	 /* for ports that make an interface */
+	uint8_t mac[6];	 /* of the guest side; zero: the port's own */
+	uint8_t is_back; /* 1 behind netback */
+	/* of enum nf_port_features: what the other side does not take, so what get must not hand
+	 * out. CSUM: frames with NF_FRAME_CSUM_BLANK; GSO4/6: GSO frames; SG: frames over several
+	 * pages. Ports are opened after negotiation. What put takes is the port's own features. */
 	uint32_t features_refused;
-	const struct nf_control_dev *control;	/* may be NULL */
+	const struct nf_control_dev *control; /* may be NULL */
 	struct nf_counters *counters;
-	struct nf_counters *latency;		/* NF_LATENCY_BLOCKS blocks, may be NULL */
+	struct nf_counters *latency; /* NF_LATENCY_BLOCKS blocks, may be NULL */
 };
 
 /*
  * Opens a port from its spec: "gen" (generator, echo, pinger and sink in one, driven by the control
- * page), "null", "tap:NAME[,csum=off][,gso=off][,mq]". -EINVAL: unknown or malformed; -EPERM, -EACCES,
- * -ENOENT, -EBUSY: the TAP cannot be had; err gets one line with the remedy. out is untouched then.
+ * page), "null", "tap:NAME[,csum=off][,gso=off][,mq]". -EINVAL: unknown or malformed; -EPERM,
+ * -EACCES, -ENOENT, -EBUSY: the TAP cannot be had; err gets one line with the remedy. out is
+ * untouched then.
  */
 int nf_port_open(const char *spec, const struct nf_port_env *env, struct nf_port *out, char *err,
 		 uint32_t err_cap);

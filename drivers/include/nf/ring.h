@@ -133,7 +133,7 @@ static inline bool nf_ring_front_push(struct nf_ring_front *r)
 	if (old == now)
 		return false;
 	nf_store_release(&r->shared_hdr->req_prod, now); /* slots before the index */
-	nf_full_barrier(); /* index before the look at req_event */
+	nf_full_barrier();				 /* index before the look at req_event */
 	return nf_ring_event_crossed(now, old, nf_load_relaxed(&r->shared_hdr->req_event));
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Client of a xenstored, Xen's wire protocol (xs_wire.h) on a stream descriptor. Used by one control
- * thread. Paths are absolute or relative to /local/domain/<domid>. Values are NUL-terminated here.
- * Errors: the server's errno (-ENOENT, -EACCES, -EAGAIN for a transaction conflict, -EQUOTA as
- * -EDQUOT ...), -ETIMEDOUT after NF_LAYER_TIMEOUT_MS, -ECONNRESET when the server is gone (sticky),
- * -EPROTO when it talks nonsense (sticky), -ERANGE when a value does not fit the caller's buffer.
+ * Client of a xenstored, Xen's wire protocol (xs_wire.h) on a stream descriptor. Used by one
+ * control thread. Paths are absolute or relative to /local/domain/<domid>. Values are
+ * NUL-terminated here. Errors: the server's errno (-ENOENT, -EACCES, -EAGAIN for a transaction
+ * conflict, -EQUOTA as -EDQUOT ...), -ETIMEDOUT after NF_LAYER_TIMEOUT_MS, -ECONNRESET when the
+ * server is gone (sticky), -EPROTO when it talks nonsense (sticky), -ERANGE when a value does not
+ * fit the caller's buffer.
  */
 #ifndef NF_STORE_H
 #define NF_STORE_H
