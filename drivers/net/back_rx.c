@@ -135,7 +135,7 @@ static int gso_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 	struct nf_ring_back *rx = &q->rings->rx;
 	uint32_t need = nf__back_rx_need(q);
 	int frames = 0;
-	for (uint32_t tries = 0; tries < NF_NET_BATCH; tries++) {
+	for (uint32_t tries = 0; tries < NF_NET_BATCH && *slots + need <= NF_NET_BATCH_SLOTS; tries++) {
 		uint32_t idx = rx->req_cons + *slots;
 		struct nf_buf bufs[NF_NETIF_SLOTS_MIN + 1];
 		if (q->rx_seen - idx < need) {
@@ -171,6 +171,8 @@ static int plain_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 		q->rx_blocked = true;
 		return 0;
 	}
+	if (avail > NF_NET_BATCH_SLOTS)
+		avail = NF_NET_BATCH_SLOTS;
 	struct nf_buf *bufs = &q->rx_bufs[rx->req_cons & NF_NET_MASK];
 	int got = q->port->ops->get(q->port, bufs, avail, q->rx_frames, NF_NET_BATCH);
 	if (got > 0)

@@ -183,6 +183,8 @@ static uint32_t tx_room(struct nf_front_queue *q, uint32_t *nbufs)
 		frames = room / 2 < NF_NET_BATCH ? room / 2 : NF_NET_BATCH;
 		room -= frames;
 	}
+	if (room > NF_NET_BATCH_SLOTS)
+		room = NF_NET_BATCH_SLOTS;
 	*nbufs = pages < room ? pages : room;
 	return frames;
 }
