@@ -104,7 +104,8 @@ const STYLE =
   'body{font:15px system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}' +
   'table{border-collapse:collapse;font-size:12px}td,th{border:1px solid #ccc;padding:2px 6px}' +
   'svg{width:100%;font-size:12px}rect{fill:#3a6ea5}line{stroke:#111}' +
-  '@media(prefers-color-scheme:dark){body{background:#111;color:#eee}text{fill:#eee}line{stroke:#eee}}';
+  '@media(prefers-color-scheme:dark){body{background:#111;color:#eee}' +
+  'text{fill:#eee}line{stroke:#eee}}';
 
 const HEADS =
   'bench path grants direction bytes queues rate ×single p50 p99 cpu/GB lost class n noisy';

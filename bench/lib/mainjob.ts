@@ -25,6 +25,9 @@ interface Effort {
   iperfSeconds: number;
   queues: readonly number[];
   verifyAll: boolean;
+  /** Seconds after which a busy machine gets no second try, and no further round of TCP. */
+  ppsUntil: number;
+  tcpUntil: number;
 }
 
 const EFFORT: Record<Size, Effort> = {
@@ -37,6 +40,8 @@ const EFFORT: Record<Size, Effort> = {
     iperfSeconds: 0,
     queues: [1],
     verifyAll: false,
+    ppsUntil: 18,
+    tcpUntil: 36,
   },
   default: {
     rounds: 26,
@@ -47,6 +52,8 @@ const EFFORT: Record<Size, Effort> = {
     iperfSeconds: 1,
     queues: [1],
     verifyAll: false,
+    ppsUntil: 60,
+    tcpUntil: 125,
   },
   full: {
     rounds: 80,
@@ -57,6 +64,8 @@ const EFFORT: Record<Size, Effort> = {
     iperfSeconds: 2,
     queues: [1, 4],
     verifyAll: true,
+    ppsUntil: 900,
+    tcpUntil: 1800,
   },
 };
 
@@ -75,6 +84,8 @@ export interface JobOptions {
   signal: AbortSignal;
   /** What is being done, for a terminal. */
   progress: (text: string) => void;
+  /** performance.now() when it began. */
+  began: number;
   /** One line a user should see. */
   line: (text: string) => void;
 }
@@ -124,7 +135,8 @@ async function lineRate(o: JobOptions, effort: Effort, found: Found): Promise<vo
       if (direction === 'rx' && !effort.rx.includes(frameBytes)) continue;
       o.signal.throwIfAborted();
       o.progress(`${frameBytes}-byte frames, ${direction === 'tx' ? 'L2 to L0' : 'L0 to L2'}`);
-      add(found, await pps(rig, { frameBytes, direction, rounds: effort.rounds }));
+      const until = o.began + effort.ppsUntil * 1000;
+      add(found, await pps(rig, { frameBytes, direction, rounds: effort.rounds, until }));
       if (!effort.verifyAll) continue;
       const all = await pps(rig, { frameBytes, direction, rounds: 10, verifyAll: true });
       for (const r of all.results) found.results.push({ ...r, verifyAll: true });
@@ -145,14 +157,19 @@ async function realTraffic(o: JobOptions, effort: Effort, found: Found): Promise
   found.skipped.push(...oncePerReason(skipped));
   const { front, back } = placement();
   const session = await WindowSession.start([], [front, back]);
+  const tcpBegan = performance.now() - o.began;
+  let done = 0;
   try {
     for (const [what, scenario] of TCP) {
       o.signal.throwIfAborted();
       o.progress(what);
       const { tcpRounds: rounds, tcpSeconds: seconds } = effort;
-      add(found, await scenario(paths, session, { rounds, seconds, signal: o.signal }));
+      done += 1;
+      const share = (effort.tcpUntil * 1000 - tcpBegan) * (done / TCP.length);
+      const until = o.began + tcpBegan + share;
+      add(found, await scenario(paths, session, { rounds, seconds, signal: o.signal, until }));
     }
-    if (effort.iperfSeconds > 0) {
+    if (effort.iperfSeconds > 0 && performance.now() < o.began + effort.tcpUntil * 1000 + 5000) {
       o.progress('iperf3');
       add(found, await iperf3Rows(paths, effort.iperfSeconds));
     }

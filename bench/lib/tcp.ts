@@ -17,6 +17,8 @@ export interface TcpOptions {
   rounds: number;
   seconds: number;
   signal?: AbortSignal;
+  /** No further round after this time, as of performance.now(). */
+  until?: number;
   onRun?: (path: string, result: NetperfResult) => void;
 }
 
@@ -85,6 +87,7 @@ export async function tcp(
   let alive = [...paths];
   let index = 0;
   for (let r = 0; r < o.rounds; r++) {
+    if (r > 0 && performance.now() > (o.until ?? Infinity)) break;
     const sequence = order(alive);
     for (const path of r % 2 === 0 ? sequence : sequence.reverse()) {
       if (!alive.includes(path)) continue;

@@ -56,6 +56,7 @@ async function start(options: Options, context: CommandContext): Promise<void> {
     const report = await mainJob({
       size,
       flags: process.argv.slice(2),
+      began: 0, // this process does nothing else
       signal: context.signal,
       progress: (text) => progress.show(text),
       line,
