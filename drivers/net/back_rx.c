@@ -55,6 +55,7 @@ static int requests_take(struct nf_back_queue *q, uint32_t end)
 				     .tag = slot};
 		q->rx_slot[slot] = (struct nf_back_rx_slot){
 			.gref = gref, .id = (uint16_t)word, .is_copy = is_copy};
+		nf__prefetch_own(buf.data); /* the guest has it: fetch it while others are filled */
 		q->rx_bufs[slot] = buf;
 		q->rx_bufs[slot + NF_NET_PAGES] = buf;
 	}

@@ -87,8 +87,6 @@ static inline uint32_t plain_take(struct nf_back_queue *q, uint32_t idx, uint32_
 		return idx;
 	while (idx != end && b->frames < NF_NET_BATCH) {
 		const uint32_t *shared = nf_ring_back_slot(tx, idx);
-		if (end - idx > 16)
-			nf__prefetch_own(shared + 48);
 		uint32_t gref = nf_load_relaxed(shared);
 		uint32_t where = nf_load_relaxed(shared + 1); /* offset, flags */
 		uint32_t what = nf_load_relaxed(shared + 2);  /* id, size */

@@ -57,8 +57,6 @@ static int tx_reap(struct nf_front_queue *q)
 	uint32_t end = idx + (uint32_t)pending;
 	for (; idx != end; idx++) {
 		const uint32_t *shared = nf_ring_front_slot(tx, idx);
-		if (end - idx > 16)
-			nf__prefetch_own(shared + 48);
 		uint32_t word = nf_load_relaxed(shared);
 		uint32_t id = word & 0xffffu;
 		int16_t status = (int16_t)(word >> 16);
