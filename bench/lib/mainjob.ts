@@ -186,7 +186,9 @@ function oncePerReason(skipped: readonly Skipped[]): Skipped[] {
   const first = (reason: string): Skipped | undefined => skipped.find((s) => s.reason === reason);
   return [...paths].flatMap(([reason, names]) => {
     const s = first(reason);
-    return s ? [{ ...s, path: names.join(' ') }] : [];
+    if (!s) return [];
+    const { bench, remedy } = s;
+    return [{ bench, ...(names.length <= 3 && { path: names.join(' ') }), reason, remedy }];
   });
 }
 

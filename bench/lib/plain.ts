@@ -120,7 +120,8 @@ export class PlainPair implements AsyncDisposable {
 
 async function firstLine(child: ChildProcess, stream: Readable): Promise<string> {
   const lines = createInterface({ input: stream });
-  const ended = once(child, 'exit').then(([code]) => {
+  // close, not exit: what it said has been read by then
+  const ended = once(child, 'close').then(([code]) => {
     throw new Error(`it ended (${String(code)})`);
   });
   const [line] = (await Promise.race([once(lines, 'line'), ended])) as [string];

@@ -159,10 +159,17 @@ export function integrityFailures(results: readonly Result[]): string[] {
   });
 }
 
+/** What, why and the first thing to do about it, in one line; the reason gives way. */
+function skippedLine(s: Report['skipped'][number]): string {
+  const head = `skipped ${[s.bench, s.path].filter(Boolean).join(' ')}: `;
+  const remedy = `; ${s.remedy.split(';')[0] ?? ''}`;
+  const room = Math.max(20, WIDTH - head.length - remedy.length);
+  const reason = s.reason.length <= room ? s.reason : `${s.reason.slice(0, room - 1)}…`;
+  return clip(`${head}${reason}${remedy}`);
+}
+
 export function skippedLines(report: Report): string[] {
-  const lines = report.skipped.map((s) =>
-    clip(`skipped ${[s.bench, s.path].filter(Boolean).join(' ')}: ${s.reason}; ${s.remedy}`),
-  );
+  const lines = report.skipped.map(skippedLine);
   if (lines.length <= SKIPS_SHOWN) return lines;
   const more = lines.length - SKIPS_SHOWN + 1;
   return [...lines.slice(0, SKIPS_SHOWN - 1), `and ${more} more skipped (--json FILE has all)`];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The paths TCP goes through: kernels' network stacks at both ends, a TAP with offloads on each; a
 // veth pair and a plain two-TAP splice beside them.
+import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { NestfrontError } from '../../lib/errors.js';
 import { NetperfServer, type Runner } from '../../lib/netperf/netperf.js';
@@ -124,10 +125,27 @@ async function connected(stack: Stack, spec: VariantSpec): Promise<TcpPath> {
   };
 }
 
-const NAMESPACES =
-  'sudo npm start; or sudo sysctl -w kernel.unprivileged_userns_clone=1 ' +
-  'kernel.apparmor_restrict_unprivileged_userns=0; in docker: --privileged, or --device ' +
-  '/dev/net/tun --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined';
+const isRoot = process.getuid?.() === 0;
+const DOCKER = 'docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --device /dev/net/tun';
+const NAMESPACES = isRoot
+  ? `${DOCKER} --security-opt seccomp=unconfined`
+  : 'sudo npm start; or sudo sysctl -w kernel.unprivileged_userns_clone=1 ' +
+    'kernel.apparmor_restrict_unprivileged_userns=0';
+
+/** Why TAPs cannot be opened here, or undefined. */
+function tunRefused(): Skipped | undefined {
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const remedy = isRoot
+      ? `modprobe tun; or ${DOCKER}`
+      : `sudo npm start; or sudo ${missing ? 'modprobe tun' : 'chmod 666 /dev/net/tun'}`;
+    const reason = missing ? 'there is no /dev/net/tun' : 'no access to /dev/net/tun';
+    return { bench: 'tcp', reason, remedy };
+  }
+}
 
 /** What to do about it: a refusal of the kernel's has a known way out, the rest is for doctor. */
 const remedyOf = (error: unknown): string =>
@@ -141,12 +159,16 @@ export async function tcpPaths(
   plains: readonly ('veth' | 'splice')[],
   signal?: AbortSignal,
 ): Promise<{ paths: TcpPath[]; skipped: Skipped[] }> {
+  const refused = tunRefused();
+  const usable = plains.filter((k) => k === 'veth' || !refused);
   const starts: [string, Promise<TcpPath>][] = [
-    ...plains.map((k): [string, Promise<TcpPath>] => [k === 'veth' ? 'native' : k, plain(k)]),
-    ...specs.map((s): [string, Promise<TcpPath>] => [s.name, stacked(s, signal)]),
+    ...usable.map((k): [string, Promise<TcpPath>] => [k === 'veth' ? 'native' : k, plain(k)]),
+    ...(refused ? [] : specs).map((s): [string, Promise<TcpPath>] => [s.name, stacked(s, signal)]),
   ];
   const paths: TcpPath[] = [];
   const skipped: Skipped[] = [];
+  if (refused && usable.length < plains.length) skipped.push({ ...refused, path: 'splice' });
+  if (refused) skipped.push(...specs.map((s) => ({ ...refused, path: s.name })));
   const settled = await Promise.allSettled(starts.map(([, p]) => p));
   for (const [i, s] of settled.entries()) {
     if (s.status === 'fulfilled') {
