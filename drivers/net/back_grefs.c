@@ -134,8 +134,8 @@ static void batch_strike(struct nf_netback *b, uint32_t queue, uint32_t gref)
 	}
 }
 
-/* Maps what is left of a batch anew, so that the deleted pages are let go of. On failure it stays as
- * it is: the pages linger until the rest goes too. */
+/* Maps what is left of a batch anew, so that the deleted pages are let go of. On failure it stays
+ * as it is: the pages linger until the rest goes too. */
 static void batch_shrink(struct nf_netback *b, uint32_t queue, struct nf_gref_batch **link)
 {
 	struct nf_gref_batch *t = *link;

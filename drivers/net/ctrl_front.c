@@ -47,7 +47,8 @@ void nf__ctrl_front_close(struct nf_netfront *f)
 	}
 	int rc = l->ops->end(l, &c->arena);
 	if (rc == -EBUSY)
-		nf__end_notice(&f->e, "the control ring is still mapped by domain %u: in quarantine",
+		nf__end_notice(&f->e,
+			       "the control ring is still mapped by domain %u: in quarantine",
 			       f->e.dev.other_domid);
 	memset(c, 0, sizeof(*c));
 	c->chan.fd = -1;
@@ -125,7 +126,8 @@ static int answer_use(struct nf_netfront *f, const struct nf_netif_ctrl_response
 	if (c->stage == NF_CTRL_ASKED_ADD && is_ok)
 		c->registered++;
 	else
-		nf__end_notice(&f->e, "queue %u: the back keeps no static grants (status %u, size %u)",
+		nf__end_notice(&f->e,
+			       "queue %u: the back keeps no static grants (status %u, size %u)",
 			       c->queue, rsp->status, rsp->data);
 	c->queue++;
 	return ask_next(f);

@@ -2,18 +2,19 @@
 /*
  * netfront as a xenbus device. Front 1, back 2: rings are made and published, front 4, back 4. The
  * pages are registered over the control ring where there is one, then the queues run. Closing is
- * front 5, back 5, front 6, back 6. A back's 5 may be the toolstack's writing, who asks both ends to
- * go: only its 6 says that it has let go of our pages, and they are kept until then.
+ * front 5, back 5, front 6, back 6. A back's 5 may be the toolstack's writing, who asks both ends
+ * to go: only its 6 says that it has let go of our pages, and they are kept until then.
  */
 #include "net_front.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LEFT_MS 250  /* from a back's hang-up to its Closing */
+#define LEFT_MS 250   /* from a back's hang-up to its Closing */
 #define BOWED_MS 2000 /* from our 6 to the back's: later its pages are taken, or quarantined */
 
-/* Stops the data path and gives everything back; the back has let go, is gone, or is not trusted. */
+/* Stops the data path and gives everything back; the back has let go, is gone, or is not trusted.
+ */
 static void front_release_all(struct nf_netfront *f)
 {
 	nf__front_queues_stop(f);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * netfront, provider to guest: page i is always posted in slot i, because responses come in the slot
- * of their request and pages go back in the order they came. So an extra, which has no id, needs no
- * search: the page it overlays is the slot's.
+ * netfront, provider to guest: page i is always posted in slot i, because responses come in the
+ * slot of their request and pages go back in the order they came. So an extra, which has no id,
+ * needs no search: the page it overlays is the slot's.
  */
 #include "net_internal.h"
 
@@ -76,9 +76,8 @@ static int extras_take(struct nf_front_queue *q, uint32_t idx, uint32_t pending,
 }
 
 /* One response of data: a buffer at bufs[frame.count], or an error that drops the packet. */
-static int data_take(struct nf_front_queue *q, uint32_t idx,
-		     const struct nf_netif_rx_response *rsp, struct nf_buf *bufs,
-		     struct rx_packet *p)
+static int data_take(struct nf_front_queue *q, uint32_t idx, const struct nf_netif_rx_response *rsp,
+		     struct nf_buf *bufs, struct rx_packet *p)
 {
 	uint32_t slot = idx & NF_NET_MASK;
 	if (rsp->id != slot)
@@ -100,9 +99,8 @@ static int data_take(struct nf_front_queue *q, uint32_t idx,
 				     NF_NETIF_FRAME_MAX);
 	if (bytes == 0)
 		return 0;
-	bufs[p->frame.count++] = (struct nf_buf){.data = rx_page(q, slot) + rsp->offset,
-						 .bytes = bytes,
-						 .tag = slot};
+	bufs[p->frame.count++] = (struct nf_buf){
+		.data = rx_page(q, slot) + rsp->offset, .bytes = bytes, .tag = slot};
 	return 0;
 }
 
@@ -166,9 +164,10 @@ static inline uint32_t plain_take(struct nf_front_queue *q, uint32_t idx, uint32
 		uint32_t flags = (uint32_t)(word >> 32) & 3u;
 		flags = (flags >> 1 | flags << 1) & 3u;
 		q->rx_bufs[b->bufs] = (struct nf_buf){.data = data, .bytes = bytes, .tag = slot};
-		q->rx_frames[b->frames] = (struct nf_frame){
-			.bytes = bytes, .first = (uint16_t)b->bufs, .count = 1,
-			.flags = (uint8_t)flags};
+		q->rx_frames[b->frames] = (struct nf_frame){.bytes = bytes,
+							    .first = (uint16_t)b->bufs,
+							    .count = 1,
+							    .flags = (uint8_t)flags};
 		q->rx_start[b->frames] = b->slots;
 		q->rx_drops[b->frames] = b->drops;
 		b->frames++;
@@ -243,8 +242,8 @@ int nf__front_rx_run(struct nf_front_queue *q)
 	rx->rsp_cons += b.slots;
 	nf__front_rx_post(q, rx->req_prod, b.slots);
 	if (nf_ring_front_push(rx)) {
-		struct nf_chan *chan =
-			q->rings->rx_chan.fd >= 0 ? &q->rings->rx_chan : &q->rings->tx_chan;
+		struct nf_chan *chan = q->rings->rx_chan.fd >= 0 ? &q->rings->rx_chan
+								 : &q->rings->tx_chan;
 		if (q->layer->ops->chan_notify(chan) < 0)
 			return -ENODEV;
 		NF_COUNT(q->counters, notify_sent, 1);

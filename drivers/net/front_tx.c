@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * netfront, guest to provider: free pages are a stack of port buffers, so that the page used last is
- * used next (it is warm at both ends) and a port fills the top of the stack in place.
+ * netfront, guest to provider: free pages are a stack of port buffers, so that the page used last
+ * is used next (it is warm at both ends) and a port fills the top of the stack in place.
  */
 #include "net_internal.h"
 
@@ -50,8 +50,9 @@ static int tx_reap(struct nf_front_queue *q)
 	struct nf_ring_front *tx = &q->rings->tx;
 	int pending = nf_ring_front_pending(tx);
 	if (nf__unlikely(pending < 0))
-		return nf__net_fault(&q->fault, "tx rsp_prod", nf_load_relaxed(&tx->shared_hdr->rsp_prod),
-				     tx->rsp_cons, tx->req_prod);
+		return nf__net_fault(&q->fault, "tx rsp_prod",
+				     nf_load_relaxed(&tx->shared_hdr->rsp_prod), tx->rsp_cons,
+				     tx->req_prod);
 	uint32_t errors = 0;
 	uint32_t idx = tx->rsp_cons;
 	uint32_t end = idx + (uint32_t)pending;

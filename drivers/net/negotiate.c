@@ -40,8 +40,7 @@ void nf__features_meet(const struct nf_net_features *a, const struct nf_net_feat
 	struct nf_net_features meet = *a;
 	for (size_t i = 0; i < FLAG_KEYS; i++) {
 		size_t at = flag_keys[i].offset;
-		((uint8_t *)&meet)[at] =
-			((const uint8_t *)a)[at] && ((const uint8_t *)b)[at];
+		((uint8_t *)&meet)[at] = ((const uint8_t *)a)[at] && ((const uint8_t *)b)[at];
 	}
 	meet.queues = a->queues < b->queues ? a->queues : b->queues;
 	meet.mtu = a->mtu < b->mtu ? a->mtu : b->mtu;
@@ -178,8 +177,11 @@ static int queue_clear(struct nf_net_end *e, uint32_t tx, const char *prefix, bo
 	static const struct {
 		const char *name;
 		int by; /* split: 1, shared channel: 0, both: 2 */
-	} keys[] = {{"tx-ring-ref", 2},	     {"rx-ring-ref", 2},      {"event-channel", 0},
-		    {"event-channel-tx", 1}, {"event-channel-rx", 1}};
+	} keys[] = {{"tx-ring-ref", 2},
+		    {"rx-ring-ref", 2},
+		    {"event-channel", 0},
+		    {"event-channel-tx", 1},
+		    {"event-channel-rx", 1}};
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!is_used || (keys[i].by != 2 && keys[i].by != split))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ports and counter blocks of a device's queues. Both outlive a reconnection that wants the same. */
+/* Ports and counter blocks of a device's queues. Both outlive a reconnection that wants the same.
+ */
 #include "net_end.h"
 
 #include <string.h>
@@ -25,7 +26,8 @@ static struct nf_counters *block_take(struct nf_net_end *e, uint32_t queue)
 	if (e->cfg.counters)
 		b = nf_counters_take(e->cfg.counters, 1);
 	if (!b) {
-		nf__end_notice(e, "queue %u: no counter block left, its counters are not shown", queue);
+		nf__end_notice(e, "queue %u: no counter block left, its counters are not shown",
+			       queue);
 		b = &e->spare[queue];
 	}
 	nf_block_begin(b);

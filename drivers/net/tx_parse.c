@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A packet out of a tx ring, for a peer that lies. netif.h, "Guest transmit": fragment 1 carries the
- * packet's size, extras follow it, then the other fragments. Each slot is copied once and only the
- * copy is looked at.
+ * A packet out of a tx ring, for a peer that lies. netif.h, "Guest transmit": fragment 1 carries
+ * the packet's size, extras follow it, then the other fragments. Each slot is copied once and only
+ * the copy is looked at.
  *
  * Where Linux netback answers with an error we do too (a frame too short for Ethernet, 19 or 20
  * slots); where it turns the device off the packet is a violation of the protocol.
@@ -32,7 +32,8 @@ static int gso_parse(const struct nf_netif_extra_info *e, const struct nf_net_fe
 		return nf__net_fault(fault, "tx extra gso.size", 0, 1, UINT16_MAX);
 	if (!nf__net_gso_allowed(offered, e->u.gso.type))
 		return nf__net_fault(fault, "tx extra gso.type", e->u.gso.type,
-				     offered->gso4 ? NF_NETIF_GSO_TYPE_TCPV4 : 2, 1 + offered->gso6);
+				     offered->gso4 ? NF_NETIF_GSO_TYPE_TCPV4 : 2,
+				     1 + offered->gso6);
 	pkt->gso_bytes = e->u.gso.size;
 	pkt->gso_type = e->u.gso.type;
 	return 0;

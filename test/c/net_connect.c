@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Negotiation: what each end offers, wants and writes, and that traffic flows with every outcome. */
+/* Negotiation: what each end offers, wants and writes, and that traffic flows with every outcome.
+ */
 #include "../peer/rig.h"
 #include "tap.h"
 
-static const struct nf_net_features everything = {
-	.sg = 1, .gso4 = 1, .gso6 = 1, .csum4 = 1, .csum6 = 1, .split = 1, .ctrl = 1,
-	.static_only = 1, .queues = NF_NET_QUEUES_MAX, .mtu = 65521};
+static const struct nf_net_features everything = {.sg = 1,
+						  .gso4 = 1,
+						  .gso6 = 1,
+						  .csum4 = 1,
+						  .csum6 = 1,
+						  .split = 1,
+						  .ctrl = 1,
+						  .static_only = 1,
+						  .queues = NF_NET_QUEUES_MAX,
+						  .mtu = 65521};
 
 /* Turns until both run, doing a relay's part for a held back. */
 static bool connect_held(struct rig_end *front, struct rig_end *back,
@@ -45,9 +53,9 @@ static bool key_exists(const struct mem_vif *v, const char *key)
 
 static bool same_features(const struct nf_net_features *a, const struct nf_net_features *b)
 {
-	return a->sg == b->sg && a->gso4 == b->gso4 && a->gso6 == b->gso6 &&
-	       a->csum4 == b->csum4 && a->csum6 == b->csum6 && a->split == b->split &&
-	       a->ctrl == b->ctrl && a->static_only == b->static_only;
+	return a->sg == b->sg && a->gso4 == b->gso4 && a->gso6 == b->gso6 && a->csum4 == b->csum4 &&
+	       a->csum6 == b->csum6 && a->split == b->split && a->ctrl == b->ctrl &&
+	       a->static_only == b->static_only;
 }
 
 /* Keys of the rings are where netif.h wants them for that many queues. */
@@ -124,8 +132,10 @@ static void matrix(struct rig *r)
 	static const uint32_t pairs[][2] = {{1, 1}, {2, 2}, {8, 8}, {4, 2}, {1, 4}, {3, 8}};
 	for (size_t q = 0; q < sizeof(pairs) / sizeof(pairs[0]); q++) {
 		for (int bits = 0; bits < 4; bits++) {
-			struct matrix_case c = {.offered = pairs[q][0], .wanted = pairs[q][1],
-						.split = bits & 1, .is_static = bits & 2,
+			struct matrix_case c = {.offered = pairs[q][0],
+						.wanted = pairs[q][1],
+						.split = bits & 1,
+						.is_static = bits & 2,
 						.features = 31};
 			matrix_one(r, &c);
 		}
@@ -141,17 +151,25 @@ static void offer_keys(struct rig *r)
 {
 	struct rig_pair p;
 	is(rig_pair_open(&p, r, 1, 0, 0, NULL), 0, "two ends connect");
-	static const char *const back[][2] = {
-		{"feature-rx-copy", "1"}, {"feature-rx-flip", "0"}, {"feature-sg", "1"},
-		{"feature-gso-tcpv4", "1"}, {"feature-gso-tcpv6", "1"},
-		{"feature-ipv6-csum-offload", "1"}, {"feature-no-csum-offload", "0"},
-		{"feature-split-event-channels", "1"}, {"feature-ctrl-ring", "1"},
-		{"multi-queue-max-queues", "1"}, {"state", "4"}};
-	static const char *const front[][2] = {
-		{"request-rx-copy", "1"}, {"feature-rx-notify", "1"}, {"feature-sg", "1"},
-		{"feature-gso-tcpv4", "1"}, {"feature-gso-tcpv6", "1"},
-		{"feature-ipv6-csum-offload", "1"}, {"feature-no-csum-offload", "0"},
-		{"state", "4"}};
+	static const char *const back[][2] = {{"feature-rx-copy", "1"},
+					      {"feature-rx-flip", "0"},
+					      {"feature-sg", "1"},
+					      {"feature-gso-tcpv4", "1"},
+					      {"feature-gso-tcpv6", "1"},
+					      {"feature-ipv6-csum-offload", "1"},
+					      {"feature-no-csum-offload", "0"},
+					      {"feature-split-event-channels", "1"},
+					      {"feature-ctrl-ring", "1"},
+					      {"multi-queue-max-queues", "1"},
+					      {"state", "4"}};
+	static const char *const front[][2] = {{"request-rx-copy", "1"},
+					       {"feature-rx-notify", "1"},
+					       {"feature-sg", "1"},
+					       {"feature-gso-tcpv4", "1"},
+					       {"feature-gso-tcpv6", "1"},
+					       {"feature-ipv6-csum-offload", "1"},
+					       {"feature-no-csum-offload", "0"},
+					       {"state", "4"}};
 	for (size_t i = 0; i < sizeof(back) / sizeof(back[0]); i++)
 		ok(key_is(&p.v, true, back[i][0], back[i][1]), "the back writes %s = %s",
 		   back[i][0], back[i][1]);

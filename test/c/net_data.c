@@ -20,8 +20,7 @@ static struct pair_port *target(struct pair *p, int rx)
 
 static void check(struct pair *p, int rx, const char *what)
 {
-	is(pair_run(p), 0, "%s %s, %s: runs", way_name[rx], what,
-	   grants_name[p->br.grefs != NULL]);
+	is(pair_run(p), 0, "%s %s, %s: runs", way_name[rx], what, grants_name[p->br.grefs != NULL]);
 	ok(pair_arrived(source(p, rx), target(p, rx)), "arrives whole and in order");
 	ok(pair_at_rest(p), "nothing stays in flight");
 }
@@ -29,7 +28,7 @@ static void check(struct pair *p, int rx, const char *what)
 /* Every size around a page and the largest, jumbo without GSO. */
 static void sizes(bool is_static, int rx)
 {
-	static const uint32_t bytes[] = {14,   60,   1514, 2048, 2049,	4095, 4096,
+	static const uint32_t bytes[] = {14,   60,   1514, 2048,  2049,	 4095, 4096,
 					 4097, 8192, 9018, 40000, 65226, 65535};
 	struct pair *p = pair_new(is_static, 65535, 0);
 	for (int round = 0; round < 3; round++) {
@@ -160,9 +159,8 @@ static void copy_fails(int rx)
 	is(pair_run(p), 0, "%s, a copy fails: runs", way_name[rx]);
 	is(target(p, rx)->in_count, 7, "its frame alone is lost");
 	ok(target(p, rx)->is_good[0] && !target(p, rx)->is_good[1], "the second one is the one");
-	is(p->bc.words[rx ? NF_COUNTER_rx_dropped_error
-					 : NF_COUNTER_tx_dropped_error],
-	   1, "it is counted");
+	is(p->bc.words[rx ? NF_COUNTER_rx_dropped_error : NF_COUNTER_tx_dropped_error], 1,
+	   "it is counted");
 	ok(pair_at_rest(p), "its slots are answered");
 	pair_free(p);
 }

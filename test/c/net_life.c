@@ -44,7 +44,8 @@ static bool life_start(struct life *l, const struct rig_options *front,
 	return rc == 0 && both_run(l);
 }
 
-/* Frames pass both ways, undamaged. A sink counts what a generator sent to its predecessor as lost. */
+/* Frames pass both ways, undamaged. A sink counts what a generator sent to its predecessor as lost.
+ */
 static bool moves(struct life *l)
 {
 	uint64_t up = rig_counter(l->p.back, NF_COUNTER_sink_packets);
@@ -134,7 +135,8 @@ static void orderly(void)
 	is(rig_phase(l.p.front), NF_NET_CLOSED, "the front is closed");
 	is(rig_phase(l.p.back), NF_NET_CLOSED, "the back is closed");
 	ok(rig_counter(l.p.back, NF_COUNTER_grant_maps) ==
-		   rig_counter(l.p.back, NF_COUNTER_grant_unmaps), "mapped equals unmapped");
+		   rig_counter(l.p.back, NF_COUNTER_grant_unmaps),
+	   "mapped equals unmapped");
 	is(nf_netfront_shutdown(l.p.front->front), 0, "shutting down twice is fine");
 	life_close(&l);
 
@@ -159,8 +161,7 @@ static void comes_back(bool is_back)
 	life_open(&l, NF_POLL_EVENT);
 	bool good = true;
 	for (int i = 0; i < 8 && good; i++) {
-		good = life_start(&l, &four, backs[is_back ? i % 4 : 3]) &&
-		       moves(&l);
+		good = life_start(&l, &four, backs[is_back ? i % 4 : 3]) && moves(&l);
 		if (is_back) {
 			nf_netback_shutdown(l.p.back->back);
 			good = good && rig_until_phase(l.p.back, NF_NET_CLOSED, MS) == 0;

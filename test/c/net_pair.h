@@ -25,9 +25,9 @@ struct pair_port {
 	struct pair_frame out[PAIR_FRAMES], in[PAIR_FRAMES];
 	bool is_good[PAIR_FRAMES]; /* in[n] has the bytes of frame n */
 	uint32_t out_count, out_at, in_count;
-	uint32_t take; /* frames a put takes at most */
+	uint32_t take;	    /* frames a put takes at most */
 	uint32_t slots_max; /* most buffers seen in one frame */
-	int error; /* what get and put return, when not 0 */
+	int error;	    /* what get and put return, when not 0 */
 };
 
 struct pair {
@@ -41,7 +41,7 @@ struct pair {
 	struct pair_port fp, bp;
 	struct nf_front_queue fq;
 	struct nf_back_queue bq;
-	uint32_t notified[2]; /* by port: 1 front, 2 back */
+	uint32_t notified[2];		/* by port: 1 front, 2 back */
 	uint32_t copies, copy_fails_at; /* fails the nth operation (1: the next); 0 none */
 };
 
@@ -155,8 +155,7 @@ __attribute__((unused)) static void pair_port_make(struct pair_port *p, uint32_t
 	memset(p, 0, sizeof(*p));
 	p->p = (struct nf_port){.ops = &ops,
 				.fd = -1,
-				.features = NF_PORT_CSUM | NF_PORT_GSO4 | NF_PORT_GSO6 |
-					    NF_PORT_SG,
+				.features = NF_PORT_CSUM | NF_PORT_GSO4 | NF_PORT_GSO6 | NF_PORT_SG,
 				.frame_bytes_max = frame_bytes_max};
 	p->take = UINT32_MAX;
 }
@@ -248,9 +247,8 @@ __attribute__((unused)) static bool pair_arrived(const struct pair_port *from,
 	}
 	for (uint32_t i = 0; i < to->in_count; i++) {
 		const struct pair_frame *a = &from->out[i], *b = &to->in[i];
-		uint8_t flags = a->flags & NF_FRAME_CSUM_BLANK
-					? a->flags | NF_FRAME_DATA_VALID
-					: a->flags;
+		uint8_t flags = a->flags & NF_FRAME_CSUM_BLANK ? a->flags | NF_FRAME_DATA_VALID
+							       : a->flags;
 		if (!to->is_good[i] || a->bytes != b->bytes || a->gso_bytes != b->gso_bytes ||
 		    a->gso_type != b->gso_type || flags != b->flags) {
 			diag("frame %u: %u bytes, gso %u/%u, flags %u; arrived %s: %u, %u/%u, %u",
@@ -266,8 +264,7 @@ __attribute__((unused)) static bool pair_arrived(const struct pair_port *from,
 /* Nothing in flight: all tx pages free, all rx pages posted. */
 __attribute__((unused)) static bool pair_at_rest(const struct pair *p)
 {
-	return p->fq.tx_sp == 0 && p->fq.tx_extras == 0 &&
-	       p->fr.tx.req_prod == p->fr.tx.rsp_cons &&
+	return p->fq.tx_sp == 0 && p->fq.tx_extras == 0 && p->fr.tx.req_prod == p->fr.tx.rsp_cons &&
 	       p->fr.rx.req_prod - p->fr.rx.rsp_cons == NF_NET_PAGES;
 }
 
