@@ -168,6 +168,8 @@ static int own_features(struct nf_net_end *e, bool is_back)
 	const struct nf_net_config *c = &e->cfg;
 	int port = c->port ? nf_port_probe(c->port)
 			   : NF_PORT_CSUM | NF_PORT_GSO4 | NF_PORT_GSO6 | NF_PORT_SG;
+	if (is_back && c->grants == NF_NET_GRANTS_MAP)
+		return nf__end_fail(e, -EINVAL, "grants map: a net back takes static or copy");
 	if (port < 0)
 		return nf__end_fail(e, port, "port %s: unknown or malformed", c->port);
 	e->own.sg = !!(port & NF_PORT_SG);

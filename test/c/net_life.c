@@ -252,6 +252,8 @@ static void bad_port(void)
 	life_open(&l, NF_POLL_EVENT);
 	ok(!rig_front(&l.r, &l.v, &bad, &rc), "an unknown port is refused");
 	is(rc, -EINVAL, "as misuse");
+	struct rig_options map = {.grants = NF_NET_GRANTS_MAP};
+	ok(!rig_back(&l.r, &l.v, &map, &rc) && rc == -EINVAL, "so are mapped grants");
 	ok(at_baseline(&l), "nothing is left behind");
 	life_close(&l);
 }
