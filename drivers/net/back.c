@@ -13,6 +13,7 @@ static void back_release_all(struct nf_netback *b)
 	nf__back_queues_stop(b);
 	nf__ctrl_back_close(b);
 	nf__back_rings_unmap(b);
+	nf__journal_remove(b);
 	nf__end_timer(&b->e, 0);
 	b->is_timed = b->is_offered = b->is_accepted = false;
 }
@@ -62,6 +63,7 @@ static int back_connect(struct nf_netback *b)
 	int rc = nf__end_ports_open(&b->e, &b->agreed, b->queues);
 	if (rc)
 		return rc;
+	nf__back_record(b);
 	rc = nf__back_queues_start(b);
 	if (rc)
 		return nf__end_fail(&b->e, rc, "starting queues: %s", strerror(-rc));
@@ -155,6 +157,11 @@ static int idle_step(struct nf_netback *b)
 			other == NF_XENBUS_CLOSING;
 	if (e->is_shutdown)
 		return 0;
+	if (e->is_fresh && now == NF_XENBUS_CONNECTED && other == NF_XENBUS_CONNECTED) {
+		if (nf__back_attach(b))
+			return 0;
+		back_release_all(b);
+	}
 	if (is_stale || (now > NF_XENBUS_INITIALISING && now < NF_XENBUS_CLOSED)) {
 		/* rings of another connection: their front must let go of them first */
 		int rc = nf__end_switch(e, NF_XENBUS_CLOSING);
@@ -171,6 +178,17 @@ static int idle_step(struct nf_netback *b)
 	return 0;
 }
 
+/* The toolstack's script has put the port where it belongs. */
+static bool is_plugged(struct nf_netback *b)
+{
+	char path[NF_STORE_PATH_MAX], text[16];
+	if (!b->e.cfg.await_hotplug)
+		return true;
+	return nf_device_key(&b->e.dev, false, "hotplug-status", path) == 0 &&
+	       nf_store_read(b->e.cfg.store, 0, path, text, sizeof(text)) > 0 &&
+	       strcmp(text, "connected") == 0;
+}
+
 static int connected_step(struct nf_netback *b)
 {
 	enum nf_xenbus_state other = b->e.dev.other_state;
@@ -180,7 +198,7 @@ static int connected_step(struct nf_netback *b)
 		return b->is_held && !b->is_offered ? 0 : back_offer(b);
 	case NF_NET_WAITING:
 		if (is_up)
-			return back_map(b);
+			return is_plugged(b) ? back_map(b) : 0;
 		return other == NF_XENBUS_CLOSING ? back_closing(b) : 0;
 	case NF_NET_MAPPED:
 		if (!is_up)

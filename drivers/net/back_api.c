@@ -12,6 +12,7 @@ int nf_netback_open(const struct nf_net_config *cfg, struct nf_netback **out)
 		return -ENOMEM;
 	b->map_grefs = b->map_rings = true;
 	b->ctrl.chan.fd = -1;
+	b->journal.fd = -1;
 	int rc = nf__end_open(&b->e, cfg, true);
 	if (rc) {
 		free(b);
@@ -30,6 +31,7 @@ int nf_netback_shutdown(struct nf_netback *b)
 	nf__back_queues_stop(b);
 	nf__ctrl_back_close(b);
 	nf__back_rings_unmap(b);
+	nf__journal_remove(b);
 	int rc = nf__end_switch(&b->e, NF_XENBUS_CLOSING);
 	if (b->e.phase != NF_NET_FAILED)
 		b->e.phase = NF_NET_CLOSING;
@@ -43,6 +45,7 @@ void nf_netback_close(struct nf_netback *b)
 	nf__back_queues_stop(b);
 	nf__ctrl_back_close(b);
 	nf__back_rings_unmap(b);
+	nf__journal_close(b); /* it stays: whoever opens the device next may re-attach */
 	nf__end_close(&b->e);
 	free(b);
 }

@@ -7,7 +7,7 @@
 
 static struct nf_back_queue *queue_of(struct nf_poll_item *item)
 {
-	return (struct nf_back_queue *)item;
+	return (struct nf_back_queue *)((char *)item - offsetof(struct nf_back_queue, item));
 }
 
 void nf__back_copy_add(struct nf_back_queue *q, uint32_t gref, void *local, uint32_t offset,
@@ -118,7 +118,7 @@ static const struct nf_poll_item_ops queue_ops = {
 void nf__back_queue_forget(struct nf_back_queue *q)
 {
 	q->rx_bytes_max = q->port->frame_bytes_max;
-	q->rx_seen = q->rings->rx.req_cons;
+	q->j.rx_seen = q->rings->rx.req_cons;
 }
 
 int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
@@ -126,7 +126,9 @@ int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 			const struct nf_net_features *offered,
 			const struct nf_net_features *agreed, uint16_t peer, int event_fd)
 {
-	memset(q, 0, sizeof(*q));
+	/* the journal is set word by word: at any instant it says what is true */
+	memset((char *)q + sizeof(q->j), 0, sizeof(*q) - sizeof(q->j));
+	nf_store64(&q->j.tx_redo, rings->tx.rsp_prod);
 	q->item.ops = &queue_ops;
 	q->item.counters = counters; /* rounds and sleeps */
 	q->rings = rings;

@@ -23,6 +23,13 @@ static void rings_drop(struct nf_netback *b, uint32_t queue)
 	b->rings[queue] = NULL;
 }
 
+/* A fresh ring begins at 0, one of a back that died where that one had answered. */
+static uint32_t first_of(const struct nf_netback *b, const void *page)
+{
+	const struct nf_sring *shared = page;
+	return b->is_attaching ? nf_load_acquire(&shared->rsp_prod) : 0;
+}
+
 static int rings_attach(struct nf_netback *b, uint32_t queue, struct nf_back_rings *r)
 {
 	struct nf_layer *l = b->e.cfg.layer;
@@ -30,10 +37,10 @@ static int rings_attach(struct nf_netback *b, uint32_t queue, struct nf_back_rin
 	int rc = l->ops->map(l, peer, r->ring_grefs, 2, false, r->ring_addrs, &r->ring_map);
 	if (rc == 0)
 		rc = nf_ring_back_init(&r->tx, r->ring_addrs[0], NF_PAGE_BYTES,
-				       NF_NETIF_TX_SLOT_BYTES, 0);
+				       NF_NETIF_TX_SLOT_BYTES, first_of(b, r->ring_addrs[0]));
 	if (rc == 0)
 		rc = nf_ring_back_init(&r->rx, r->ring_addrs[1], NF_PAGE_BYTES,
-				       NF_NETIF_RX_SLOT_BYTES, 0);
+				       NF_NETIF_RX_SLOT_BYTES, first_of(b, r->ring_addrs[1]));
 	if (rc == 0)
 		rc = l->ops->bind_chan(l, peer, b->refs[queue].tx_port, &r->tx_chan);
 	if (rc == 0 && b->agreed.split)
@@ -77,14 +84,14 @@ void nf__back_rings_unmap(struct nf_netback *b)
 
 static int queue_start(struct nf_netback *b, uint32_t i)
 {
-	struct nf_back_queue *q = aligned_alloc(64, (sizeof(*q) + 63) & ~(size_t)63);
+	struct nf_back_queue *q = nf__back_queue_new(b, i);
 	if (!q)
 		return -ENOMEM;
 	int rc = nf__back_queue_init(q, b->rings[i], b->e.cfg.layer, &b->e.ports[i],
 				     b->e.blocks[i], &b->offered, &b->agreed,
 				     b->e.dev.other_domid, b->e.event_fd);
 	if (rc) {
-		free(q);
+		nf__back_queue_drop(q);
 		return rc;
 	}
 	b->queue[i] = q;
@@ -113,7 +120,7 @@ void nf__back_queues_stop(struct nf_netback *b)
 			continue;
 		nf_poller_detach(&b->queue[i]->item);
 		nf__back_queue_fini(b->queue[i]);
-		free(b->queue[i]);
+		nf__back_queue_drop(b->queue[i]);
 		b->queue[i] = NULL;
 	}
 }

@@ -17,7 +17,7 @@ static inline void rsp_put(struct nf_back_queue *q, uint32_t idx, uint32_t offse
 			   uint32_t status)
 {
 	uint64_t *shared = nf_ring_back_slot(&q->rings->rx, idx);
-	nf_store64(shared, (uint64_t)q->rx_slot[idx & NF_NET_MASK].id | (uint64_t)offset << 16 |
+	nf_store64(shared, (uint64_t)q->j.rx_slot[idx & NF_NET_MASK].id | (uint64_t)offset << 16 |
 				   (uint64_t)flags << 32 | (uint64_t)status << 48);
 }
 
@@ -35,12 +35,13 @@ static int requests_take(struct nf_back_queue *q, uint32_t end)
 	const struct nf_gref_map *map = q->rings->grefs;
 	uint32_t bytes = nf__net_capacity(q->rx_bytes_max);
 	/* what was published once stays published: else this loop would go once round 2^32 */
-	if (nf__unlikely(end - rx->req_cons < q->rx_seen - rx->req_cons))
-		return nf__net_fault(&q->fault, "rx req_prod", end, q->rx_seen,
+	uint32_t seen = q->j.rx_seen;
+	if (nf__unlikely(end - rx->req_cons < seen - rx->req_cons))
+		return nf__net_fault(&q->fault, "rx req_prod", end, seen,
 				     (int64_t)rx->rsp_prod + rx->count);
-	for (; q->rx_seen != end; q->rx_seen++) {
-		uint64_t word = nf_load64(nf_ring_back_slot(rx, q->rx_seen));
-		uint32_t slot = q->rx_seen & NF_NET_MASK;
+	for (; seen != end; seen++) {
+		uint64_t word = nf_load64(nf_ring_back_slot(rx, seen));
+		uint32_t slot = seen & NF_NET_MASK;
 		uint32_t gref = (uint32_t)(word >> 32);
 		uint8_t *page = map ? nf__gref_map_page(map, gref, true) : NULL;
 		bool is_copy = !page;
@@ -53,12 +54,15 @@ static int requests_take(struct nf_back_queue *q, uint32_t end)
 		struct nf_buf buf = {.data = page + nf__net_offset(slot, q->rx_bytes_max),
 				     .bytes = bytes,
 				     .tag = slot};
-		q->rx_slot[slot] = (struct nf_back_rx_slot){
+		q->j.rx_slot[slot] = (struct nf_back_rx_slot){
 			.gref = gref, .id = (uint16_t)word, .is_copy = is_copy};
 		nf__prefetch_own(buf.data); /* the guest has it: fetch it while others are filled */
 		q->rx_bufs[slot] = buf;
 		q->rx_bufs[slot + NF_NET_PAGES] = buf;
 	}
+	nf_kill_barrier(); /* the requests before the index, and both before any response */
+	nf_store_relaxed(&q->j.rx_seen, seen);
+	nf_kill_barrier();
 	return 0;
 }
 
@@ -66,7 +70,7 @@ static int requests_take(struct nf_back_queue *q, uint32_t end)
 static inline void data_put(struct nf_back_queue *q, uint32_t idx, const struct nf_buf *b,
 			    uint32_t flags)
 {
-	const struct nf_back_rx_slot *s = &q->rx_slot[idx & NF_NET_MASK];
+	const struct nf_back_rx_slot *s = &q->j.rx_slot[idx & NF_NET_MASK];
 	uint32_t offset = (uint32_t)((uintptr_t)b->data & (NF_PAGE_BYTES - 1));
 	if (nf__unlikely(s->is_copy))
 		nf__back_copy_add(q, s->gref, b->data, offset, b->bytes, true, idx & NF_NET_MASK);
@@ -139,7 +143,7 @@ static int gso_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 	for (uint32_t tries = 0; tries < NF_NET_BATCH && *slots + need <= NF_NET_BATCH_SLOTS; tries++) {
 		uint32_t idx = rx->req_cons + *slots;
 		struct nf_buf bufs[NF_NETIF_SLOTS_MIN + 1];
-		if (q->rx_seen - idx < need) {
+		if (q->j.rx_seen - idx < need) {
 			q->rx_blocked = true;
 			break;
 		}
@@ -167,7 +171,7 @@ static int gso_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 static int plain_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 {
 	struct nf_ring_back *rx = &q->rings->rx;
-	uint32_t avail = q->rx_seen - rx->req_cons;
+	uint32_t avail = q->j.rx_seen - rx->req_cons;
 	if (avail < nf__back_rx_need(q)) {
 		q->rx_blocked = true;
 		return 0;

@@ -41,9 +41,9 @@ static void packet_answer(struct nf_back_queue *q, const struct nf_tx_packet *p,
 {
 	uint32_t slot = idx;
 	for (uint32_t i = 0; i < p->frags; i++) {
-		q->tx_rsp[slot++ & NF_NET_MASK] = RSP_WORD(p->frag[i].id, p->status);
+		q->j.tx_rsp[slot++ & NF_NET_MASK] = RSP_WORD(p->frag[i].id, p->status);
 		for (uint32_t e = 0; i == 0 && e < p->extras; e++)
-			q->tx_rsp[slot++ & NF_NET_MASK] = RSP_WORD(0, NF_NETIF_RSP_NULL);
+			q->j.tx_rsp[slot++ & NF_NET_MASK] = RSP_WORD(0, NF_NETIF_RSP_NULL);
 	}
 }
 
@@ -102,7 +102,7 @@ static inline uint32_t plain_take(struct nf_back_queue *q, uint32_t idx, uint32_
 			.bytes = bytes, .first = (uint16_t)b->bufs, .count = 1,
 			.flags = nf__tx_frame_flags(where >> 16)};
 		q->tx_start[b->frames] = b->slots;
-		q->tx_rsp[idx & NF_NET_MASK] = what & 0xffffu;
+		q->j.tx_rsp[idx & NF_NET_MASK] = what & 0xffffu;
 		b->bufs++;
 		b->frames++;
 		b->slots++;
@@ -146,7 +146,7 @@ static void batch_sift(struct nf_back_queue *q, struct tx_batch *b)
 		/* its slots up to the next frame; errors in between are errors already */
 		uint32_t end = i + 1 < b->frames ? q->tx_start[i + 1] : b->slots;
 		for (uint32_t s = q->tx_start[i]; s < end; s++) {
-			uint32_t *rsp = &q->tx_rsp[(first + s) & NF_NET_MASK];
+			uint32_t *rsp = &q->j.tx_rsp[(first + s) & NF_NET_MASK];
 			if (*rsp >> 16 != NF_NETIF_RSP_NULL)
 				*rsp = RSP_WORD(*rsp, NF_NETIF_RSP_ERROR);
 		}
@@ -161,8 +161,10 @@ static int tx_respond(struct nf_back_queue *q, uint32_t slots)
 {
 	struct nf_ring_back *tx = &q->rings->tx;
 	uint32_t idx = tx->rsp_prod;
+	nf_store64(&q->j.tx_redo, (uint64_t)slots << 32 | idx);
+	nf_kill_barrier(); /* the journal before the first slot */
 	for (uint32_t end = idx + slots; idx != end; idx++)
-		nf_store_relaxed(nf_ring_back_slot(tx, idx), q->tx_rsp[idx & NF_NET_MASK]);
+		nf_store_relaxed(nf_ring_back_slot(tx, idx), q->j.tx_rsp[idx & NF_NET_MASK]);
 	tx->rsp_prod = idx;
 	tx->req_cons += slots;
 	if (nf_ring_back_push(tx)) {

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define RATE_BURST 64u	 /* 8 queues at connect ask 16 times */
+#define RATE_BURST 64u /* 8 queues at connect ask 16 times */
 #define RATE_PER_SEC 64u
 #define RATE_MS (1000u / RATE_PER_SEC)
 
@@ -33,7 +33,11 @@ int nf__ctrl_back_open(struct nf_netback *b)
 	c->is_open = true;
 	c->tokens = RATE_BURST;
 	c->filled_ms = now_ms();
-	rc = nf_ring_back_init(&c->ring, c->addr, NF_PAGE_BYTES, NF_NETIF_CTRL_SLOT_BYTES, 0);
+	c->is_replay = b->is_attaching;
+	uint32_t first = b->is_attaching
+				 ? nf_load_acquire(&((const struct nf_sring *)c->addr)->rsp_prod)
+				 : 0;
+	rc = nf_ring_back_init(&c->ring, c->addr, NF_PAGE_BYTES, NF_NETIF_CTRL_SLOT_BYTES, first);
 	if (rc == 0)
 		rc = l->ops->bind_chan(l, b->e.dev.other_domid, b->ctrl_refs.port, &c->chan);
 	if (rc == 0)
@@ -98,16 +102,24 @@ static int list_serve(struct nf_netback *b, const struct nf_netif_ctrl_request *
 {
 	struct nf_netif_gref list[NF_NETIF_CTRL_GREFS_MAX];
 	uint32_t queue = r->data[0], gref = r->data[1], count = r->data[2];
-	int rc = count == 0 || count > NF_NETIF_CTRL_GREFS_MAX ? -EINVAL
-							       : list_move(b, gref, list, count, false);
+	int rc = count == 0 || count > NF_NETIF_CTRL_GREFS_MAX
+			 ? -EINVAL
+			 : list_move(b, gref, list, count, false);
 	rsp->status = status_of(rc);
 	if (rc)
 		return 0;
 	nf__back_queue_pause(b, queue);
 	if (r->type == NF_NETIF_CTRL_TYPE_ADD_GREF_MAPPING) {
-		rsp->status = status_of(nf__back_grefs_add(b, queue, list, count));
+		rc = nf__back_grefs_add(b, queue, list, count);
+		if (rc == 0)
+			nf__journal_grefs(b, queue, list, count, true);
+		/* the back that died had served it and could not say so */
+		if (rc == -EEXIST && b->ctrl.is_replay)
+			rc = 0;
+		rsp->status = status_of(rc);
 	} else {
 		rsp->data = nf__back_grefs_del(b, queue, list, count);
+		nf__journal_grefs(b, queue, list, count, false);
 		rsp->status = status_of(list_move(b, gref, list, count, true));
 	}
 	return nf__back_queue_resume(b, queue);
@@ -160,7 +172,8 @@ int nf__ctrl_back_step(struct nf_netback *b)
 		return 0;
 	tokens_fill(c);
 	int pending = requests_waiting(b);
-	/* armed anew after each: a front that asks one by one pushes between our look and our sleep */
+	/* armed anew after each: a front that asks one by one pushes between our look and our sleep
+	 */
 	for (; pending > 0 && c->tokens > 0; c->tokens--) {
 		struct nf_netif_ctrl_request req;
 		struct nf_netif_ctrl_response rsp;
@@ -168,6 +181,7 @@ int nf__ctrl_back_step(struct nf_netback *b)
 		int rc = request_serve(b, &req, &rsp);
 		if (rc)
 			return nf__end_fail(&b->e, rc, "control ring: %s", strerror(-rc));
+		c->is_replay = false;
 		c->ring.req_cons++;
 		memcpy(nf_ring_back_slot(&c->ring, c->ring.rsp_prod++), &rsp, sizeof(rsp));
 		if (nf_ring_back_push(&c->ring))

@@ -25,9 +25,17 @@ struct nf_ctrl_back {
 	struct nf_ring_back ring;
 	struct nf_net_fault fault;
 	bool is_open;
+	bool is_replay; /* the next request may have been served by the back before us */
 	bool has_left; /* the front hung up: what its ring page shows now is nobody's */
 	uint32_t tokens; /* requests that may be served now */
 	uint64_t filled_ms;
+};
+
+/* The mapped journal of the connection; base NULL: none. */
+struct nf_journal_file {
+	int fd;
+	uint8_t *base;
+	size_t bytes;
 };
 
 struct nf_netback {
@@ -35,6 +43,7 @@ struct nf_netback {
 	struct nf_net_features offered, agreed;
 	bool is_held, is_offered, is_accepted;
 	bool map_grefs, map_rings;
+	bool is_attaching; /* rings go on at their rsp_prod */
 	bool is_timed; /* the timer runs: control requests wait for their turn */
 	uint32_t queues;
 	struct nf_net_refs refs[NF_NET_QUEUES_MAX];
@@ -44,6 +53,7 @@ struct nf_netback {
 	struct nf_poll_item *relay_item[NF_NET_QUEUES_MAX]; /* NULL: none */
 	struct nf_gref_batch *batches[NF_NET_QUEUES_MAX];
 	struct nf_ctrl_back ctrl;
+	struct nf_journal_file journal;
 };
 
 /* ---- back_rings.c ---- */
@@ -64,6 +74,25 @@ int nf__back_grefs_add(struct nf_netback *b, uint32_t queue, const struct nf_net
 uint32_t nf__back_grefs_del(struct nf_netback *b, uint32_t queue, struct nf_netif_gref *list,
 			    uint32_t count);
 void nf__back_grefs_drop(struct nf_netback *b, uint32_t queue);
+
+/* ---- back_journal.c ---- */
+int nf__journal_create(struct nf_netback *b, uint64_t nonce);
+/* -EPROTO: not of the connection with that nonce and b's refs. */
+int nf__journal_open(struct nf_netback *b, uint64_t nonce);
+void nf__journal_close(struct nf_netback *b);
+void nf__journal_remove(struct nf_netback *b); /* the connection is over */
+struct nf_back_journal *nf__journal_of(struct nf_netback *b, uint32_t queue); /* NULL: none */
+/* After a list was added, or taken off (entries with status 0). */
+void nf__journal_grefs(struct nf_netback *b, uint32_t queue, const struct nf_netif_gref *list,
+		       uint32_t count, bool add);
+/* Memory of a queue, its journal under it. */
+struct nf_back_queue *nf__back_queue_new(struct nf_netback *b, uint32_t queue);
+void nf__back_queue_drop(struct nf_back_queue *q);
+
+/* ---- back_attach.c ---- */
+void nf__back_record(struct nf_netback *b);
+/* True: runs. False: nothing can be restored; release what there is and close. */
+bool nf__back_attach(struct nf_netback *b);
 
 /* ---- ctrl_back.c ---- */
 int nf__ctrl_back_open(struct nf_netback *b);

@@ -55,9 +55,11 @@ int nf__end_fault(struct nf_net_end *e, uint32_t queue, const struct nf_net_faul
 	struct nf_counters *block = e->blocks[queue];
 	if (block)
 		NF_COUNT(block, protocol_errors, 1);
-	return nf__end_fail(e, -EPROTO, "protocol error of domain %u, queue %u: %s is %lld, allowed "
-			    "%lld to %lld", e->dev.other_domid, queue, fault->field,
-			    (long long)fault->value, (long long)fault->low, (long long)fault->high);
+	return nf__end_fail(e, -EPROTO,
+			    "protocol error of domain %u, queue %u: %s is %lld, allowed "
+			    "%lld to %lld",
+			    e->dev.other_domid, queue, fault->field, (long long)fault->value,
+			    (long long)fault->low, (long long)fault->high);
 }
 
 static int switch_once(struct nf_net_end *e, enum nf_xenbus_state state)
@@ -82,8 +84,8 @@ int nf__end_switch(struct nf_net_end *e, enum nf_xenbus_state state)
 
 void nf__end_timer(struct nf_net_end *e, uint32_t ms)
 {
-	struct itimerspec when = {.it_value = {.tv_sec = ms / 1000,
-					       .tv_nsec = (long)(ms % 1000) * 1000000}};
+	struct itimerspec when = {
+		.it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}};
 	timerfd_settime(e->timer_fd, 0, &when, NULL);
 }
 
@@ -103,7 +105,7 @@ static int wait_fd(struct nf_net_end *e, int fd, bool add)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
 	return epoll_ctl(e->epoll_fd, add ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &ev) < 0 ? -errno
-											  : 0;
+											: 0;
 }
 
 int nf__end_wait_chan(struct nf_net_end *e, const struct nf_chan *chan, bool add)
@@ -179,8 +181,9 @@ static int own_features(struct nf_net_end *e, bool is_back)
 	e->own.split = 1;
 	e->own.ctrl = !is_back || c->grants == NF_NET_GRANTS_STATIC;
 	e->own.static_only = c->static_only && e->own.ctrl;
-	e->own.queues = c->queues < 1 ? 1 : c->queues > NF_NET_QUEUES_MAX ? NF_NET_QUEUES_MAX
-									   : c->queues;
+	e->own.queues = c->queues < 1			? 1
+			: c->queues > NF_NET_QUEUES_MAX ? NF_NET_QUEUES_MAX
+							: c->queues;
 	return own_read(e);
 }
 
@@ -190,7 +193,8 @@ int nf__end_open(struct nf_net_end *e, const struct nf_net_config *cfg, bool is_
 	e->epoll_fd = e->event_fd = e->timer_fd = -1;
 	if (!cfg->path || !cfg->token || strlen(cfg->path) >= sizeof(e->path) ||
 	    strlen(cfg->token) >= sizeof(e->token) ||
-	    (cfg->port && strlen(cfg->port) >= sizeof(e->spec)))
+	    (cfg->port && strlen(cfg->port) >= sizeof(e->spec)) ||
+	    (cfg->journal && strlen(cfg->journal) >= sizeof(e->journal)))
 		return -EINVAL;
 	e->cfg = *cfg;
 	strcpy(e->path, cfg->path);
@@ -200,6 +204,10 @@ int nf__end_open(struct nf_net_end *e, const struct nf_net_config *cfg, bool is_
 	if (cfg->port) {
 		strcpy(e->spec, cfg->port);
 		e->cfg.port = e->spec;
+	}
+	if (cfg->journal) {
+		strcpy(e->journal, cfg->journal);
+		e->cfg.journal = e->journal;
 	}
 	e->is_fresh = true;
 	e->phase = NF_NET_WAITING;

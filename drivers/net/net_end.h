@@ -7,6 +7,7 @@
 #include "net_internal.h"
 
 #define NF_NET_PORT_SPEC_MAX 160u
+#define NF_NET_JOURNAL_MAX 200u
 
 struct nf_net_end {
 	struct nf_net_config cfg; /* strings point into this object */
@@ -14,6 +15,7 @@ struct nf_net_end {
 	char path[NF_STORE_PATH_MAX];
 	char token[40];
 	char spec[NF_NET_PORT_SPEC_MAX]; /* as configured */
+	char journal[NF_NET_JOURNAL_MAX];
 	int phase;		    /* enum nf_net_phase */
 	struct nf_net_features own; /* what our port and configuration can do */
 	int epoll_fd;		    /* of everything the control thread waits for */
@@ -51,9 +53,9 @@ bool nf__end_hung_up(struct nf_net_end *e, struct nf_chan *chan);
 int nf__end_wait_chan(struct nf_net_end *e, const struct nf_chan *chan, bool add);
 
 /* ---- net_ports.c ---- */
-/* Counter blocks and ports of `queues` queues; what is open and fits is kept. No-op without spec. */
-int nf__end_ports_open(struct nf_net_end *e, const struct nf_net_features *agreed,
-		       uint32_t queues);
+/* Counter blocks and ports of `queues` queues; what is open and fits is kept. No-op without spec.
+ */
+int nf__end_ports_open(struct nf_net_end *e, const struct nf_net_features *agreed, uint32_t queues);
 void nf__end_ports_close(struct nf_net_end *e);
 /* Block headers after a change of state; error 0: none. */
 void nf__end_blocks(struct nf_net_end *e, uint8_t grants, int error);

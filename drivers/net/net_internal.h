@@ -199,8 +199,37 @@ struct nf_back_rx_slot { /* local copy of a posted request */
 	uint16_t is_copy; /* its page is not mapped: through the bounce */
 };
 
+/* ---- back_journal.c: what a back that is killed leaves behind for the next ---- */
+#define NF_BACK_JOURNAL_BYTES 8192u
+
+/*
+ * Of one queue; the next process reads it from a file, so its layout is fixed. Requests and
+ * responses share slots: killed between writing responses and publishing them, a back leaves slots
+ * that are neither. With these the next one completes them, exactly.
+ */
+struct nf_back_journal {
+	uint64_t tx_redo; /* first slot | count << 32: their packets are out, answers are in tx_rsp */
+	uint32_t rx_seen; /* requests before it and not answered are in rx_slot */
+	uint32_t gref_count;
+	struct nf_net_refs refs; /* of the connection */
+	uint8_t pad[32];
+	uint32_t tx_rsp[NF_NET_PAGES]; /* responses in slot order */
+	struct nf_back_rx_slot rx_slot[NF_NET_PAGES];
+	struct nf_netif_gref grefs[NF_NET_GREFS_MAX]; /* added over the control ring */
+	uint8_t spare[NF_BACK_JOURNAL_BYTES - 64 - 4 * NF_NET_PAGES - 8 * NF_NET_PAGES -
+		      8 * NF_NET_GREFS_MAX];
+};
+
+_Static_assert(sizeof(struct nf_back_journal) == NF_BACK_JOURNAL_BYTES, "two pages");
+_Static_assert(sizeof(struct nf_back_rx_slot) == 8, "a slot is 8 B");
+
+/* Completes what the killed back had begun; rings attached at their rsp_prod, no queue runs. Returns
+ * how many slots it put right, or -EPROTO when the journal is not that of these rings. */
+int nf__back_journal_repair(struct nf_back_journal *j, struct nf_back_rings *rings);
+
 struct nf_back_queue {
-	struct nf_poll_item item; /* first */
+	struct nf_back_journal j; /* first: a file's pages may lie under it */
+	struct nf_poll_item item;
 	struct nf_back_rings *rings;
 	struct nf_layer *layer;
 	struct nf_port *port;
@@ -215,18 +244,15 @@ struct nf_back_queue {
 	bool rx_blocked;       /* the last get lacked posted buffers */
 	bool rx_gap;	       /* the last large frame had a GSO extra */
 	uint32_t rx_bytes_max; /* port->frame_bytes_max the rx buffers were made for */
-	uint32_t rx_seen;      /* requests before it are translated in rx_bufs, rx_slot */
 	uint8_t *tx_bounce;    /* NF_NET_PAGES private pages each, NULL until needed */
 	uint8_t *rx_bounce;
 	uint32_t op_count;
 	struct nf_grant_copy *ops; /* [NF_NET_PAGES] */
 	uint16_t op_owner[NF_NET_PAGES]; /* tx: frame, rx: slot */
-	uint32_t tx_rsp[NF_NET_PAGES]; /* responses in slot order */
 	struct nf_buf tx_bufs[NF_NET_PAGES];
 	struct nf_frame tx_frames[NF_NET_BATCH];
 	uint32_t tx_start[NF_NET_BATCH]; /* slots before each frame */
 	struct nf_buf rx_bufs[2 * NF_NET_PAGES]; /* twice, so that any run of slots is contiguous */
-	struct nf_back_rx_slot rx_slot[NF_NET_PAGES];
 	struct nf_frame rx_frames[NF_NET_BATCH];
 };
 

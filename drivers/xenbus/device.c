@@ -183,7 +183,7 @@ void nf_device_close(struct nf_device *d)
  * Writes one key of our node if the node (known by its `state`) is there. A write alone would
  * create it anew after the toolstack removed the device, and nobody would ever remove it again.
  */
-static int write_checked(struct nf_device *d, const char *key, const char *value)
+int nf_device_write(struct nf_device *d, const char *key, const char *value)
 {
 	char state[NF_STORE_PATH_MAX], path[NF_STORE_PATH_MAX], old[16];
 	int rc = nf_device_key(d, false, "state", state);
@@ -221,7 +221,7 @@ int nf_device_switch(struct nf_device *d, enum nf_xenbus_state state)
 	if (rc < 0 || d->state == state)
 		return rc;
 	snprintf(value, sizeof(value), "%u", (unsigned int)state & 0xfu);
-	rc = write_checked(d, "state", value);
+	rc = nf_device_write(d, "state", value);
 	if (rc == 0)
 		d->state = state;
 	return rc;
@@ -257,6 +257,6 @@ int nf_device_fail(struct nf_device *d, int error, const char *fmt, ...)
 		if (*at < ' ' || *at > '~')
 			*at = '?';
 	/* the first error is the one to return; the node may be gone, which is no news then */
-	(void)write_checked(d, "error", text);
+	(void)nf_device_write(d, "error", text);
 	return error;
 }

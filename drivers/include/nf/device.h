@@ -44,6 +44,8 @@ void nf_device_close(struct nf_device *d); /* unwatches; idempotent */
  * come back). Staying in a state writes nothing. -EINVAL: the table of transitions forbids it;
  * -EAGAIN: conflicts without end; else the store's failure. The state is unchanged then. */
 int nf_device_switch(struct nf_device *d, enum nf_xenbus_state state);
+/* Writes <path>/key if the node is there, as the states are. -ENOENT: it is not. */
+int nf_device_write(struct nf_device *d, const char *key, const char *value);
 /* Reads the other end's state into other_state and returns it. Vanished or unreadable node: CLOSED;
  * junk: UNKNOWN; negative: the store's failure, other_state unchanged. */
 int nf_device_look(struct nf_device *d);
