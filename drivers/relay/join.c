@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 /* The arena under L2's devid: what L2 allocates next for that purpose. */
+#define TAKEN_TRIES 100u /* of NF__LINK_TAKEN_MS each */
+
 static int donate(struct nf_net_relay *r, const struct nf_arena *arena, bool equal)
 {
 	struct nf_layer *l = r->cfg.inner.layer;
@@ -67,6 +69,8 @@ int nf__link_offer(struct nf_net_relay *r)
 	uint32_t queues = nf_netfront_queues(r->outer);
 	for (uint32_t i = 0; r->cfg.mode != NF_RELAY_COPY && i < queues; i++) {
 		rc = donate_queue(r, i);
+		if (rc == -EEXIST && r->taken_tries++ < TAKEN_TRIES)
+			return -EAGAIN; /* L2 ends them when it sees our Closed: a moment */
 		if (rc < 0)
 			return nf__link_fail(
 				r, rc, "queue %u: its pages cannot be donated: errno %d", i, -rc);

@@ -53,7 +53,10 @@ static void on_prepare(struct nf_net_relay *r, int outer, int inner)
 		ended_by(r, true, outer);
 	if (r->state != NF__LINK_PREPARE || outer != NF_NET_PREPARED || inner != NF_NET_OFFERING)
 		return;
-	if (nf__link_offer(r) < 0)
+	int rc = nf__link_offer(r);
+	if (rc == -EAGAIN)
+		timer_set(r, NF__LINK_TAKEN_MS);
+	else if (rc < 0)
 		link_end(r);
 	else
 		r->state = NF__LINK_OFFERED;

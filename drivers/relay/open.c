@@ -109,6 +109,7 @@ int nf__link_ends_open(struct nf_net_relay *r)
 	nf_netback_hold(r->inner, copy, !direct);
 	r->state = NF__LINK_PREPARE;
 	r->was_prepared = false;
+	r->taken_tries = 0;
 	r->queues = 0;
 	r->generation++;
 	__atomic_store_n(&r->stopped, 0, __ATOMIC_RELAXED);
