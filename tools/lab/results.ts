@@ -11,8 +11,17 @@ export interface ScenarioResult {
   front: { impl: 'stock' | 'nestfront' };
   back: { impl: 'stock' | 'nestfront' };
   checks: { name: string; ok: boolean; detail?: string }[];
+  /** Figures a scenario gives besides. */
   values: Record<string, number>;
-  net: { hashOk: boolean; mbitPerSecond?: { up: number; down: number } };
+  /** Counters of our own ends, by end: what `nestfrontd` counted. */
+  counters: Record<string, Record<string, number>>;
+  /** `bytes` went through streams hashed at both ends. */
+  net: {
+    bytes: number;
+    hashOk: boolean;
+    lossPercent?: number;
+    mbitPerSecond?: { up: number; down: number };
+  };
   seconds: number;
   /** File with the whole console of the boot. */
   console: string;
@@ -39,7 +48,8 @@ export class Collector {
     if (verb === 'begin') this.#begin(first, seconds);
     else if (verb === 'end') this.#end(first, seconds);
     else if (verb === 'check') this.#check(first, second === 'ok', more.join(' '));
-    else if (verb === 'value' && this.#open) this.#open.values[first] = Number(second);
+    else if (verb === 'value') this.#value(first, Number(second));
+    else if (verb === 'counter' && this.#open) this.#counter(first, second, Number(more[0]));
     else if (verb === 'skip' && this.#open) this.#skip(rest);
     else if (verb === 'fault') this.faults.push(rest);
   }
@@ -69,6 +79,20 @@ export class Collector {
     s.reason = `${name}: ${detail}`;
   }
 
+  #value(key: string, value: number): void {
+    const s = this.#open;
+    if (!s) return;
+    if (!Number.isFinite(value)) this.faults.push(`${s.name}: ${key} is no number`);
+    else if (key === 'bytes') s.net.bytes += value;
+    else if (key === 'lossPercent') s.net.lossPercent = value;
+    else s.values[key] = value;
+  }
+
+  #counter(end: string, key: string, value: number): void {
+    const s = this.#open;
+    if (s && Number.isFinite(value)) (s.counters[end] ??= {})[key] = value;
+  }
+
   #skip(reason: string): void {
     if (!this.#open) return;
     this.#open.status = 'skip';
@@ -82,7 +106,7 @@ export class Collector {
     s.seconds = Math.round((seconds - this.#begun) * 10) / 10;
     if (s.name !== name) this.faults.push(`${s.name} was ended as ${name}`);
     const streams = s.checks.filter((c) => c.name.startsWith('stream'));
-    s.net.hashOk = streams.length > 0 && streams.every((c) => c.ok);
+    s.net.hashOk = s.net.bytes > 0 && streams.length > 0 && streams.every((c) => c.ok);
     const { mbitUp, mbitDown } = s.values;
     if (mbitUp !== undefined && mbitDown !== undefined)
       s.net.mbitPerSecond = { up: mbitUp, down: mbitDown };

@@ -90,7 +90,8 @@ async function runBoot(b: Boot, c: Context): Promise<Collector> {
       back: { impl: s?.back ?? 'stock' },
       checks: [],
       values: {},
-      net: { hashOk: false },
+      counters: {},
+      net: { bytes: 0, hashOk: false },
       seconds: 0,
       console: consoleFile,
     };

@@ -1,31 +1,40 @@
+# SPDX-License-Identifier: MIT
 # Our netback in dom0 serves stock Linux guests, PV and PVH, one under pv-shim, and our own front.
 servers
-nestfrontd --layer xen --name back >/tmp/back.log 2>&1 &
-BACK=$!
+quick_baseline
+back_start
 
-for type in pv pvh; do
-	begin net-stock-ours-$type
-	check create guest_create d1 $type stock 10.0.0.2
-	net_suite d1
-	offloads() {
-		for f in 'tso off gso off' 'tx off sg off' 'tx on sg on tso on gso on'; do
-			guest_do d1 10 "ethtool -K eth0 $f" >/dev/null
-			guest_do d1 30 "nf-netperf client --host $HOST --port 7000 --seconds 1 --seed 5 --json" >/tmp/o.out
-			grep -q '"ok":true' /tmp/o.out || { cat /tmp/o.out; echo "stream with $f"; return 1; }
-		done
-	}
-	check offloads offloads
-	end net-stock-ours-$type
-	guest_gone d1
-done
-tail -n 30 /tmp/back.log
+# stock_front SCENARIO GUEST TYPE [xl config lines...]
+stock_front() {
+	_scenario=$1 _guest=$2 _kind=$3
+	shift 3
+	begin $_scenario
+	check create guest_create $_guest $_kind stock 10.0.0.2 "$@"
+	net_suite $_guest
+	check mtu-9000 mtu_9000 $_guest
+	check offloads offloads $_guest
+	check detach-attach detach_attach $_guest
+	check destroyed-under-load destroyed_under_load $_guest
+	check nothing-left back_clean
+	end $_scenario
+	guest_gone $_guest
+}
+stock_front net-stock-ours-pv d1 pv
+stock_front net-stock-ours-pvh d2 pvh
 
 begin net-ours-ours
-check create guest_create d2 pv ours 10.0.0.3
-net_suite d2
-guest_do d2 5 'cat /tmp/nestfrontd.log'
+check create guest_create d3 pv ours 10.0.0.3
+net_suite d3
 check static grep -q 'static grants' /tmp/back.log
+check mtu-9000 mtu_9000 d3
+check offloads offloads d3
+check detach-attach detach_attach d3
+check destroyed-under-load destroyed_under_load d3
+check nothing-left back_clean
 end net-ours-ours
-guest_gone d2
-tail -n 30 /tmp/back.log
+guest_gone d3
+
+stock_front net-shim d4 shim 'memory=512'
+tail -n 60 /tmp/back.log
 kill $BACK
+wait_for 10 not kill -0 $BACK || say 'fault our back does not stop'

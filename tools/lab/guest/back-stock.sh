@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The provider is stock Linux: baseline, and our front against xen-netback.
 modprobe xen-netback
 servers
@@ -5,26 +6,32 @@ servers
 begin baseline
 check create guest_create s1 pv stock 10.0.0.2
 net_suite s1
-end baseline
-guest_gone s1
+check mtu-9000 mtu_9000 s1
+check offloads offloads s1
+check detach-attach detach_attach s1
+check destroyed-under-load destroyed_under_load s1
+complained >/tmp/complaints.base
+check no-complaints complaints
+say "end baseline"
 
 begin net-ours-stock
 check create guest_create d1 pv ours 10.0.0.2
-guest_do d1 5 'cat /tmp/nestfrontd.log'
 net_suite d1
-mtu_9000() {
-	ip link set xenbr0 mtu 9000
-	ip link set vif$(xl domid d1).0 mtu 9000
-	guest_do d1 10 'ip link set nf0 mtu 9000' && guest_do d1 20 "ping -c 3 -i 0.2 -s 8900 $HOST"
+check mtu-9000 mtu_9000 d1
+check offloads offloads d1
+check detach-attach detach_attach d1
+front_again() {
+	guest_do d1 15 'kill $(pidof nestfrontd)
+for i in $(seq 1 80); do pidof nestfrontd >/dev/null || break; usleep 100000; done
+! pidof nestfrontd' || { echo 'our front does not stop'; return 1; }
+	guest_do d1 40 'nestfrontd --layer xen --name front >>/tmp/nestfrontd.log 2>&1 &
+. /lab/net.sh; usleep 500000; net_up' && guest_do d1 20 "ping -c 3 -i 0.3 -W 5 $HOST" &&
+		seeded d1 TCP_STREAM 22 1
 }
-check mtu-9000 mtu_9000
-check stream-9000 seeded d1 TCP_STREAM 13
-reattach() {
-	guest_do d1 10 'kill $(pidof nestfrontd); sleep 2; pidof nestfrontd; cat /tmp/nestfrontd.log; ! pidof nestfrontd'
-	guest_do d1 20 'nestfrontd --layer xen >/tmp/nestfrontd.log 2>&1 & sleep 3; ip addr replace 10.0.0.2/24 dev nf0; ip link set nf0 up; cat /tmp/nestfrontd.log'
-	guest_do d1 20 "ping -c 3 -i 0.3 -W 5 $HOST"
-}
-check detach-attach reattach
+check front-stopped-and-started front_again
+guest_do d1 5 'cat /tmp/nestfrontd.log'
+check destroyed-under-load destroyed_under_load d1
+check next-guest guest_create d2 pv ours 10.0.0.2
+check next-guest-ping ping_sizes d2
 end net-ours-stock
-
-guest_gone d1
+guest_gone d2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # dom0: starts the toolstack, runs the job, powers off. Results are lines that begin with @@NF.
 modprobe xen-privcmd || echo "@@NF fault module xen-privcmd"
 modprobe bridge
@@ -13,6 +14,8 @@ modprobe 9pnet_virtio
 modprobe 9p && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 host /mnt || echo "@@NF fault 9p"
 cp /mnt/vmlinux /mnt/domu.cpio /tmp/
 . /lab/lib.sh
+. /lab/suite.sh
+. /lab/back.sh
 . /lab/$(option job).sh
 sync
 echo "@@NF done"

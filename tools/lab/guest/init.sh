@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # First process of dom0 and of every guest of the lab. What it is for is on the command line:
 # lab.role=dom0 lab.job=NAME, or lab.role=guest [lab.front=stock|ours|none] [lab.address=10.0.0.N]
 /bin/busybox --install -s /bin
