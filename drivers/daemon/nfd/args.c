@@ -10,11 +10,13 @@ static void usage(void)
 {
 	printf("nestfrontd --layer embedded:fd=N|xen[:DIR] [--outer embedded:fd=N|xen[:DIR]]\n"
 	       "           [--notify poll|adaptive|event] [--cpu N] [--spin-us N]\n"
-	       "           [--yield auto|on|off] [--name NAME]\n"
+	       "           [--yield auto|on|off] [--name NAME] [--counters FILE]\n"
 	       "\n"
 	       "Drives the network devices it finds in the store of its layer. With --outer, backs "
 	       "that\n"
-	       "have nestfront/relay set are joined to a front on the outer layer. Prints "
+	       "have nestfront/relay set are joined to a front on the outer layer. With --counters "
+	       "it\n"
+	       "counts in a file that others may map, for layers that give no page. Prints "
 	       "\"ready\" once\n"
 	       "it watches the store, logs to stderr, shuts down in order on SIGTERM. Exits 0, 1 "
 	       "when a\n"
@@ -99,6 +101,10 @@ static int set(struct nfd_options *o, const char *option, const char *value)
 	}
 	if (!strcmp(option, "--name")) {
 		o->name = value;
+		return 0;
+	}
+	if (!strcmp(option, "--counters")) {
+		o->layer.counters = value;
 		return 0;
 	}
 	fprintf(stderr, "nestfrontd: unknown option '%.60s' (--help)\n", option);

@@ -26,8 +26,9 @@
 
 /* Where a layer is: an inherited socket, or the kernel's Xen devices. */
 struct nfd_where {
-	int fd;		     /* of an embedded hypervisor, -1: not embedded */
-	const char *xen_dir; /* NULL: not xen */
+	int fd;		      /* of an embedded hypervisor, -1: not embedded */
+	const char *xen_dir;  /* NULL: not xen */
+	const char *counters; /* file to count in, NULL: the layer's page, or nobody sees it */
 };
 
 struct nfd_options {

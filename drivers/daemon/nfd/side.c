@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* One layer: its store, counters and control page. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "nfd.h"
 
@@ -57,15 +60,46 @@ static int open_layer(struct nfd_side *s, const struct nfd_where *where)
 	return err;
 }
 
+/* A file of our own, fresh: a daemon before us may still have the old one mapped. */
+static int counters_file(const char *path)
+{
+	char fresh[256];
+	int n = snprintf(fresh, sizeof(fresh), "%s.new", path);
+	if (n < 0 || (size_t)n >= sizeof(fresh))
+		return -ENAMETOOLONG;
+	int fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	off_t bytes = NF_COUNTERS_HEADER_BYTES + PRIVATE_BLOCKS * NF_COUNTERS_BLOCK_BYTES;
+	if (ftruncate(fd, bytes) < 0 || rename(fresh, path) < 0) {
+		n = -errno;
+		close(fd);
+		unlink(fresh);
+		return n;
+	}
+	return fd;
+}
+
+static int open_counters(struct nfd_side *s, const struct nfd_where *where)
+{
+	int fd = where->counters ? counters_file(where->counters) : s->layer->counters_fd;
+	if (where->counters && fd < 0)
+		return fd;
+	int err = nf_counters_open(&s->counters, fd, PRIVATE_BLOCKS, s->layer->domid);
+	if (where->counters)
+		close(fd); /* the mapping stays */
+	return err;
+}
+
 int nfd_side_open(struct nfd_side *s, const struct nfd_where *where)
 {
 	int err = open_layer(s, where);
 	if (err < 0)
 		return err;
-	err = nf_counters_open(&s->counters, s->layer->counters_fd, PRIVATE_BLOCKS,
-			       s->layer->domid);
+	err = open_counters(s, where);
 	if (err < 0) {
-		nfd_log("counters page: %s", strerror(-err));
+		nfd_log("counters page%s%s: %s", where->counters ? " " : "",
+			where->counters ? where->counters : "", strerror(-err));
 		return err;
 	}
 	err = map_control(s);
