@@ -3,13 +3,14 @@
  * The journal of a back, a file of one header page and two pages a queue, which lie under the queue
  * itself: writing it costs nothing that the queue would not write anyway.
  *
- * Killed at any instruction, a back leaves its rings in one of these states, and each is told apart:
- *   tx  answers not begun         tx_redo is of an earlier batch: requests are read again, and a
- *                                 frame may go out twice
- *   tx  answers begun             tx_redo begins at rsp_prod: all are written again and published
- *   tx  answers published         tx_redo ends at rsp_prod
- *   rx  slots between rsp_prod and rx_seen may hold responses: the requests are put back, and the
- *       frames that were to go there are lost, as on any wire
+ * Killed at any instruction, a back leaves its rings in one of these states, and each is told
+ * apart:
+ * - tx, answers not begun: tx_redo is of an earlier batch; requests are read again, and a frame may
+ *   go out twice
+ * - tx, answers begun: tx_redo begins at rsp_prod; all are written again and published
+ * - tx, answers published: tx_redo ends at rsp_prod
+ * - rx: slots between rsp_prod and rx_seen may hold responses; the requests are put back, and the
+ *   frames that were to go there are lost, as on any wire
  */
 #include "net_back.h"
 
@@ -23,7 +24,8 @@
 #define JOURNAL_MAGIC 0x4e464a4cu /* "NFJL" */
 #define JOURNAL_VERSION 1u
 #define HEADER_BYTES 4096u
-#define QUEUE_BYTES ((sizeof(struct nf_back_queue) + NF_PAGE_BYTES - 1) & ~(size_t)(NF_PAGE_BYTES - 1))
+#define QUEUE_BYTES                                                                                \
+	((sizeof(struct nf_back_queue) + NF_PAGE_BYTES - 1) & ~(size_t)(NF_PAGE_BYTES - 1))
 
 struct journal_header {
 	uint32_t magic, version;

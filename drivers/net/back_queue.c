@@ -123,8 +123,8 @@ void nf__back_queue_forget(struct nf_back_queue *q)
 
 int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 			struct nf_layer *layer, struct nf_port *port, struct nf_counters *counters,
-			const struct nf_net_features *offered,
-			const struct nf_net_features *agreed, uint16_t peer, int event_fd)
+			const struct nf_net_features *offered, const struct nf_net_features *agreed,
+			uint16_t peer, int event_fd)
 {
 	/* the journal is set word by word: at any instant it says what is true */
 	memset((char *)q + sizeof(q->j), 0, sizeof(*q) - sizeof(q->j));

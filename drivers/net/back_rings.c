@@ -87,9 +87,8 @@ static int queue_start(struct nf_netback *b, uint32_t i)
 	struct nf_back_queue *q = nf__back_queue_new(b, i);
 	if (!q)
 		return -ENOMEM;
-	int rc = nf__back_queue_init(q, b->rings[i], b->e.cfg.layer, &b->e.ports[i],
-				     b->e.blocks[i], &b->offered, &b->agreed,
-				     b->e.dev.other_domid, b->e.event_fd);
+	int rc = nf__back_queue_init(q, b->rings[i], b->e.cfg.layer, &b->e.ports[i], b->e.blocks[i],
+				     &b->offered, &b->agreed, b->e.dev.other_domid, b->e.event_fd);
 	if (rc) {
 		nf__back_queue_drop(q);
 		return rc;

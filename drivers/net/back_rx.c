@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * netback, provider to guest. Posted requests are copied and looked up once, into port buffers in
- * slot order (kept twice, so that any run of slots is contiguous); the port fills those, responses go
- * to the slots of their requests.
+ * slot order (kept twice, so that any run of slots is contiguous); the port fills those, responses
+ * go to the slots of their requests.
  *
  * A GSO extra takes the slot behind the first one of its packet, so its page holds no data. Whether
- * a frame has one is known only after the port filled it: where the port may give GSO frames it gets
- * pages for one frame at a time, with or without that gap as the frame before had it, and data in the
- * wrong pages is moved. Traffic is rarely mixed: GSO flows have the gap, jumbo frames don't.
+ * a frame has one is known only after the port filled it: where the port may give GSO frames it
+ * gets pages for one frame at a time, with or without that gap as the frame before had it, and data
+ * in the wrong pages is moved. Traffic is rarely mixed: GSO flows have the gap, jumbo frames don't.
  */
 #include "net_internal.h"
 
@@ -140,7 +140,8 @@ static int gso_get(struct nf_back_queue *q, uint32_t *slots, uint64_t *bytes)
 	struct nf_ring_back *rx = &q->rings->rx;
 	uint32_t need = nf__back_rx_need(q);
 	int frames = 0;
-	for (uint32_t tries = 0; tries < NF_NET_BATCH && *slots + need <= NF_NET_BATCH_SLOTS; tries++) {
+	for (uint32_t tries = 0; tries < NF_NET_BATCH && *slots + need <= NF_NET_BATCH_SLOTS;
+	     tries++) {
 		uint32_t idx = rx->req_cons + *slots;
 		struct nf_buf bufs[NF_NETIF_SLOTS_MIN + 1];
 		if (q->j.rx_seen - idx < need) {
@@ -221,8 +222,8 @@ static int rx_push(struct nf_back_queue *q, uint32_t slots)
 	rx->req_cons += slots;
 	rx->rsp_prod = rx->req_cons;
 	if (nf_ring_back_push(rx)) {
-		struct nf_chan *chan =
-			q->rings->rx_chan.fd >= 0 ? &q->rings->rx_chan : &q->rings->tx_chan;
+		struct nf_chan *chan = q->rings->rx_chan.fd >= 0 ? &q->rings->rx_chan
+								 : &q->rings->tx_chan;
 		if (q->layer->ops->chan_notify(chan) < 0)
 			return -ENODEV;
 		NF_COUNT(q->counters, notify_sent, 1);

@@ -98,9 +98,11 @@ static inline uint32_t plain_take(struct nf_back_queue *q, uint32_t idx, uint32_
 			break;
 		__builtin_prefetch(page + offset);
 		q->tx_bufs[b->bufs] = (struct nf_buf){.data = page + offset, .bytes = bytes};
-		q->tx_frames[b->frames] = (struct nf_frame){
-			.bytes = bytes, .first = (uint16_t)b->bufs, .count = 1,
-			.flags = nf__tx_frame_flags(where >> 16)};
+		q->tx_frames[b->frames] = (struct nf_frame){.bytes = bytes,
+							    .first = (uint16_t)b->bufs,
+							    .count = 1,
+							    .flags = nf__tx_frame_flags(where >>
+											16)};
 		q->tx_start[b->frames] = b->slots;
 		q->j.tx_rsp[idx & NF_NET_MASK] = what & 0xffffu;
 		b->bufs++;

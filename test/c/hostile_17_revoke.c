@@ -18,7 +18,7 @@ static void back_keeps_pages(struct scene *s)
 	is(nf_netfront_shutdown(s->real->front) < 0, 0, "the front closes");
 	rig_linger(&s->r, 10);
 	(void)hostile_state(&s->h, NF_XENBUS_CLOSING); /* as if it had let go */
-	ok(rig_until_phase(s->real, NF_NET_CLOSED, 2000) == 0, "and is closed");
+	ok(rig_until_phase(s->real, NF_NET_CLOSED, 5000) == 0, "and is closed");
 	ok(mem_world_quarantine(s->r.w, 3) >= NF_NET_PAGES, "%llu pages are charged to the back",
 	   (unsigned long long)mem_world_quarantine(s->r.w, 3));
 	uint32_t alive = 0;
@@ -54,7 +54,7 @@ static void front_reconnects(struct scene *s)
 	is(s->h.layer->ops->map(s->h.layer, 2, &gref, 1, false, &addr, &m), 0,
 	   "reconnect: the back maps an rx page for writing");
 	(void)hostile_state(&s->h, NF_XENBUS_CLOSING);
-	ok(rig_until_phase(s->real, NF_NET_CLOSED, 2000) == 0, "reconnect: the front closed");
+	ok(rig_until_phase(s->real, NF_NET_CLOSED, 5000) == 0, "reconnect: the front closed");
 	(void)hostile_state(&s->h, NF_XENBUS_CLOSED);
 	uint64_t held = mem_world_quarantine(s->r.w, 3);
 	ok(held >= NF_NET_PAGES, "reconnect: the arena is in quarantine");

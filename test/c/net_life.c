@@ -190,7 +190,8 @@ static void dies(bool is_back, enum nf_poll_mode mode)
 		end_close(is_back ? &l.p.back : &l.p.front);
 		struct rig_end *left = is_back ? l.p.front : l.p.back;
 		if (i & 1) /* half of the time it is back before anybody noticed */
-			rig_linger(&l.r, 400);
+			for (int k = 0; k < 500 && rig_phase(left) == NF_NET_RUNNING; k++)
+				rig_linger(&l.r, 10);
 		rig_generate(left, NF_GEN_IDLE, 60, 0);
 		if (i & 1)
 			ok(rig_phase(left) != NF_NET_RUNNING && strstr(left->notice, "hung up"),
