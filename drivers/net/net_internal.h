@@ -9,13 +9,12 @@
 #include "nf/net.h"
 
 #define NF_NET_MASK (NF_NET_PAGES - 1u)
-#define NF_NET_BATCH 128u	    /* frames a call of a port */
-#define NF_NET_BATCH_SLOTS 128u	    /* slots a sender fills before it publishes them: half a ring, so
-				     * that both ends work at once */
-#define NF_NET_FRAME_MIN 14u	    /* an Ethernet header */
-#define NF_NET_SMALL_BYTES 2048u    /* frames up to this start at varied offsets of their page */
-#define NF_NET_SLOTS_TOLERATED 20u  /* 19 and 20 slots are answered with an error, as Linux does */
-#define NF_NET_EXTRAS_MAX 4u	    /* of one packet: more than there are types is a lie */
+#define NF_NET_BATCH 128u	   /* frames a call of a port */
+#define NF_NET_BATCH_SLOTS 128u	   /* a sender publishes half a ring: both ends work at once */
+#define NF_NET_FRAME_MIN 14u	   /* an Ethernet header */
+#define NF_NET_SMALL_BYTES 2048u   /* frames up to this start at varied offsets of their page */
+#define NF_NET_SLOTS_TOLERATED 20u /* 19 and 20 slots are answered with an error, as Linux does */
+#define NF_NET_EXTRAS_MAX 4u	   /* of one packet: more than there are types is a lie */
 #define NF_NET_GREFS_MAX (2u * NF_NET_PAGES) /* of one queue's static mapping */
 
 #define nf__likely(x) __builtin_expect(!!(x), 1)
@@ -109,8 +108,8 @@ int nf__gref_map_new(struct nf_gref_map **out);
 void nf__gref_map_free(struct nf_gref_map *m); /* NULL is fine */
 /* -EEXIST: already there; -ENOSPC: no position or cell left. addr: NULL when never mapped. */
 int nf__gref_map_add(struct nf_gref_map *m, uint32_t gref, void *addr, bool writable);
-int nf__gref_map_del(struct nf_gref_map *m, uint32_t gref); /* -ENOENT */
-int nf__gref_map_move(struct nf_gref_map *m, uint32_t gref, void *addr); /* another mapping */
+int nf__gref_map_del(struct nf_gref_map *m, uint32_t gref);		  /* -ENOENT */
+int nf__gref_map_move(struct nf_gref_map *m, uint32_t gref, void *addr);  /* another mapping */
 uint64_t nf__gref_map_hashed(const struct nf_gref_map *m, uint32_t gref); /* poller */
 
 /* Poller. */
@@ -131,14 +130,14 @@ static inline uint8_t *nf__gref_map_page(const struct nf_gref_map *m, uint32_t g
 
 /* ---- tx_parse.c: packets out of a tx ring, poller ---- */
 struct nf_tx_packet {
-	uint32_t slots;	 /* ring slots, extras included */
+	uint32_t slots; /* ring slots, extras included */
 	uint32_t extras;
-	uint32_t frags;	 /* data slots */
-	uint32_t bytes;	 /* of the frame */
+	uint32_t frags; /* data slots */
+	uint32_t bytes; /* of the frame */
 	uint16_t gso_bytes;
 	uint8_t gso_type;
-	uint8_t flags;	 /* NF_FRAME_* */
-	int16_t status;	 /* NF_NETIF_RSP_OKAY, or ERROR: tolerable, to be answered so */
+	uint8_t flags;	/* NF_FRAME_* */
+	int16_t status; /* NF_NETIF_RSP_OKAY, or ERROR: tolerable, to be answered so */
 	/* local copies; the first one's size is its own part only */
 	struct nf_netif_tx_request frag[NF_NET_SLOTS_TOLERATED];
 };
@@ -166,8 +165,8 @@ struct nf_front_queue {
 	struct nf_counters *counters;
 	struct nf_net_features features; /* agreed */
 	struct nf_net_fault fault;
-	int event_fd;	   /* the device's: written once by failed() */
-	int pending_error; /* of a channel, returned by the next run */
+	int event_fd;	       /* the device's: written once by failed() */
+	int pending_error;     /* of a channel, returned by the next run */
 	uint32_t tx_bytes_max; /* port->frame_bytes_max the stack was made for */
 	uint32_t tx_sp;	       /* free buffers are tx_stack[tx_sp ..) */
 	uint32_t tx_extras;    /* extra slots not answered yet */
@@ -208,7 +207,8 @@ struct nf_back_rx_slot { /* local copy of a posted request */
  * that are neither. With these the next one completes them, exactly.
  */
 struct nf_back_journal {
-	uint64_t tx_redo; /* first slot | count << 32: their packets are out, answers are in tx_rsp */
+	uint64_t tx_redo; /* first slot | count << 32: their packets are out, answers are in tx_rsp
+			   */
 	uint32_t rx_seen; /* requests before it and not answered are in rx_slot */
 	uint32_t gref_count;
 	struct nf_net_refs refs; /* of the connection */
@@ -223,8 +223,8 @@ struct nf_back_journal {
 _Static_assert(sizeof(struct nf_back_journal) == NF_BACK_JOURNAL_BYTES, "two pages");
 _Static_assert(sizeof(struct nf_back_rx_slot) == 8, "a slot is 8 B");
 
-/* Completes what the killed back had begun; rings attached at their rsp_prod, no queue runs. Returns
- * how many slots it put right, or -EPROTO when the journal is not that of these rings. */
+/* Completes what the killed back had begun; rings attached at their rsp_prod, no queue runs.
+ * Returns how many slots it put right, or -EPROTO when the journal is not that of these rings. */
 int nf__back_journal_repair(struct nf_back_journal *j, struct nf_back_rings *rings);
 
 struct nf_back_queue {
@@ -234,7 +234,7 @@ struct nf_back_queue {
 	struct nf_layer *layer;
 	struct nf_port *port;
 	struct nf_counters *counters;
-	struct nf_net_features offered; /* what tx may use */
+	struct nf_net_features offered;	 /* what tx may use */
 	struct nf_net_features features; /* agreed: what rx may use */
 	struct nf_net_fault fault;
 	int event_fd;
@@ -247,11 +247,11 @@ struct nf_back_queue {
 	uint8_t *tx_bounce;    /* NF_NET_PAGES private pages each, NULL until needed */
 	uint8_t *rx_bounce;
 	uint32_t op_count;
-	struct nf_grant_copy *ops; /* [NF_NET_PAGES] */
+	struct nf_grant_copy *ops;	 /* [NF_NET_PAGES] */
 	uint16_t op_owner[NF_NET_PAGES]; /* tx: frame, rx: slot */
 	struct nf_buf tx_bufs[NF_NET_PAGES];
 	struct nf_frame tx_frames[NF_NET_BATCH];
-	uint32_t tx_start[NF_NET_BATCH]; /* slots before each frame */
+	uint32_t tx_start[NF_NET_BATCH];	 /* slots before each frame */
 	struct nf_buf rx_bufs[2 * NF_NET_PAGES]; /* twice, so that any run of slots is contiguous */
 	struct nf_frame rx_frames[NF_NET_BATCH];
 };
