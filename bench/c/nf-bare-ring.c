@@ -19,42 +19,61 @@ struct bare {
 	struct nf_sring *hdr;
 	struct nf_netif_tx_request *slots;
 	uint32_t prod, cons;
-	uint32_t free_count;
-	uint16_t free_pages[PAIR_PAGES]; /* last in, first out: the warm ones */
+	uint32_t layout_bytes; /* frame length the offsets were chosen for */
+	uint32_t top;	       /* free buffers: stack[top ..], the warmest first */
+	struct nf_buf stack[PAIR_PAGES];
 	uint16_t page_of[SLOTS];
 };
+
+static void give(struct bare *b, const struct pair *p, uint32_t page)
+{
+	uint32_t offset = pair_offset(page, b->layout_bytes);
+	b->stack[--b->top] = (struct nf_buf){.data = pair_page(p, page) + offset,
+					     .bytes = PAIR_PAGE_BYTES - offset,
+					     .tag = page};
+}
+
+/* Lays the free buffers out for another frame length; those on their way follow as they return. */
+static void lay_out(struct bare *b, const struct pair *p, uint32_t frame_bytes)
+{
+	uint16_t pages[PAIR_PAGES];
+	uint32_t count = 0;
+
+	for (uint32_t i = b->top; i < PAIR_PAGES; i++)
+		pages[count++] = (uint16_t)b->stack[i].tag;
+	b->layout_bytes = frame_bytes;
+	b->top = PAIR_PAGES;
+	while (count > 0)
+		give(b, p, pages[--count]);
+}
 
 static void attach(struct bare *b, const struct pair *p)
 {
 	b->hdr = (struct nf_sring *)(void *)p->shared;
 	b->slots = (struct nf_netif_tx_request *)(void *)(p->shared + sizeof(struct nf_sring));
-	b->free_count = PAIR_PAGES;
-	for (uint32_t i = 0; i < PAIR_PAGES; i++)
-		b->free_pages[i] = (uint16_t)i;
+	b->top = PAIR_PAGES;
+	for (uint32_t i = PAIR_PAGES; i-- > 0;)
+		give(b, p, i);
 }
 
-static void reap(struct bare *b)
+static void reap(struct bare *b, const struct pair *p)
 {
 	uint32_t done = nf_load_acquire(&b->hdr->rsp_prod); /* the reader's copies before it */
-	while (b->cons != done)
-		b->free_pages[b->free_count++] = b->page_of[b->cons++ & (SLOTS - 1)];
+	while (b->cons != done) {
+		give(b, p, b->page_of[b->cons++ & (SLOTS - 1)]);
+		pair_prefetch_own(b->stack[b->top].data);
+	}
 }
 
 static int produce(struct bare *b, struct pair *p)
 {
-	struct nf_buf bufs[BURST];
 	struct nf_frame frames[BURST];
-	uint32_t frame_bytes = p->port.frame_bytes_max;
 
-	reap(b);
-	uint32_t count = b->free_count < BURST ? b->free_count : BURST;
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t page = b->free_pages[b->free_count - 1 - i];
-		uint32_t offset = pair_offset(page, frame_bytes);
-		bufs[i] = (struct nf_buf){.data = pair_page(p, page) + offset,
-					  .bytes = PAIR_PAGE_BYTES - offset,
-					  .tag = page};
-	}
+	reap(b, p);
+	if (b->layout_bytes != p->port.frame_bytes_max)
+		lay_out(b, p, p->port.frame_bytes_max);
+	struct nf_buf *bufs = &b->stack[b->top];
+	uint32_t count = PAIR_PAGES - b->top < BURST ? PAIR_PAGES - b->top : BURST;
 	int n = p->port.ops->get(&p->port, bufs, count, frames, BURST);
 	for (int f = 0; f < n; f++) {
 		for (uint32_t i = frames[f].first; i < frames[f].first + frames[f].count; i++) {
@@ -65,7 +84,7 @@ static int produce(struct bare *b, struct pair *p)
 			s->size = (uint16_t)bufs[i].bytes;
 			s->flags = last ? 0 : MORE;
 			b->page_of[b->prod++ & (SLOTS - 1)] = (uint16_t)bufs[i].tag;
-			b->free_count--;
+			b->top++;
 		}
 	}
 	if (n > 0)
@@ -86,6 +105,7 @@ static int consume(struct bare *b, struct pair *p)
 			s = &b->slots[(b->cons + n) & (SLOTS - 1)];
 			bufs[n] = (struct nf_buf){.data = pair_page(p, s->gref) + s->offset,
 						  .bytes = s->size};
+			__builtin_prefetch(bufs[n].data);
 			bytes += s->size;
 			n++;
 		} while (s->flags & MORE);

@@ -43,6 +43,9 @@ static int produce(struct pair *p, struct half *h, uint32_t half)
 	/* orders change only while nothing is under way: the port reads the same length */
 	uint32_t layout = nf_load_relaxed(&p->control->dev[0].frame_bytes);
 	uint32_t nbufs = lend(p, half, layout, bufs);
+	/* longer frames are a stream, which the hardware follows by itself */
+	for (uint32_t i = 0; layout <= 128 && i < PAIR_BATCH; i++)
+		pair_prefetch_own(bufs[i].data);
 	int n = p->port.ops->get(&p->port, bufs, nbufs, frames, HALF_PAGES);
 	if (n <= 0)
 		return 0;

@@ -50,4 +50,15 @@ static inline uint32_t pair_offset(uint32_t page, uint32_t frame_bytes)
 	return frame_bytes <= PAIR_PAGE_BYTES / 2 ? (page % 31u) * 64u : 0;
 }
 
+/* The reader has the line: fetch it once, to write. (__builtin_prefetch for writing is a plain read
+ * on the x86-64 baseline, which would move the line twice.) */
+static inline void pair_prefetch_own(const uint8_t *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 #endif
