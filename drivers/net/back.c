@@ -174,6 +174,7 @@ static int idle_step(struct nf_netback *b)
 	if (!e->is_fresh && other != NF_XENBUS_INITIALISING)
 		return 0; /* closed in order: the front says when it comes back */
 	e->is_fresh = false;
+	b->is_met = other == NF_XENBUS_INITIALISING;
 	e->phase = NF_NET_OFFERING;
 	return 0;
 }
@@ -199,6 +200,10 @@ static int connected_step(struct nf_netback *b)
 	case NF_NET_WAITING:
 		if (is_up)
 			return is_plugged(b) ? back_map(b) : 0;
+		if (other == NF_XENBUS_INITIALISING)
+			b->is_met = true;
+		else if (b->is_met && is_gone(other))
+			return back_finish(b); /* it came and went again */
 		return other == NF_XENBUS_CLOSING ? back_closing(b) : 0;
 	case NF_NET_MAPPED:
 		if (!is_up)

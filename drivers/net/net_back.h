@@ -45,6 +45,7 @@ struct nf_netback {
 	bool map_grefs, map_rings;
 	bool is_attaching; /* rings go on at their rsp_prod */
 	bool is_timed; /* the timer runs: control requests wait for their turn */
+	bool is_met;	   /* the front was at Initialising since we were Closed */
 	uint32_t queues;
 	struct nf_net_refs refs[NF_NET_QUEUES_MAX];
 	struct nf_ctrl_refs ctrl_refs;
