@@ -176,6 +176,7 @@ export function resultOf(
     class: used[0]?.class ?? shown,
     hopNs: round(classHop(used, used[0]?.class ?? shown), 1),
     ...ratios(all, name, asked),
+    ...(isDisturbed(own) && { disturbed: true, noisy: true }),
     ...perPacket(totals),
     ...integrity(totals),
     ...cpuOf(used),

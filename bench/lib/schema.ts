@@ -65,6 +65,8 @@ export const resultSchema = z.object({
   /** Which limit: the bare ring at 60 bytes, the copy limit otherwise. */
   limit: z.enum(['bare_ring', 'copy_limit']).optional(),
   noisy: z.boolean().optional(),
+  /** Other programs had the CPUs in its windows: rates and ratios are not ours. */
+  disturbed: z.boolean().optional(),
   class: z.enum(['near', 'far']).optional(),
   hopNs: count.optional(),
   copiesPerPacket: count.optional(),

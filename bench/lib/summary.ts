@@ -110,7 +110,9 @@ const cost = (ratio: number): string => `${Math.round((1 - ratio) * 100)} %`;
 
 function costs(results: readonly Result[], path: 'translate' | 'direct'): string | undefined {
   const own = results.filter((r) => r.path === path && (r.queues ?? 1) === 1);
-  const small = own.find((r) => r.bench === 'pps' && r.frameBytes === 60 && r.direction === 'tx');
+  const small = own.find(
+    (r) => r.bench === 'pps' && r.frameBytes === 60 && r.direction === 'tx' && r.disturbed !== true,
+  );
   const tcp = own.find((r) => r.bench === 'tcp_stream' && r.tool === 'nf-netperf');
   const parts = [
     small?.ratioToSingle && `${cost(small.ratioToSingle.median)} at 64 B`,
@@ -123,6 +125,11 @@ function costs(results: readonly Result[], path: 'translate' | 'direct'): string
 export function verdict(results: readonly Result[]): string[] {
   const translate = costs(results, 'translate');
   const direct = costs(results, 'direct');
+  if (results.some((r) => r.bench === 'pps' && r.path === 'translate' && r.disturbed === true))
+    return wrap(
+      'No verdict: other programs used the CPUs while the second layer was measured. Run it ' +
+        'again while the machine does nothing else.',
+    );
   if (translate === undefined && direct === undefined)
     return ['The second layer was not measured; see what was skipped.'];
   const first = translate ?? `${direct ?? ''} (direct)`;

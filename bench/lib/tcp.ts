@@ -130,7 +130,7 @@ function resultOf(path: TcpPath, runs: readonly Run[], o: TcpOptions, tapDrops: 
       ...ratios(classed, path.name),
       class: shown,
       hopNs: round(classHop(classed, shown), 1),
-      cpuSecondsPerGigabyte: bytes > 0 ? round(cpu / bytes, 4) : 0,
+      ...(o.test !== 'TCP_RR' && bytes > 0 && { cpuSecondsPerGigabyte: round(cpu / bytes, 4) }),
       retransmits: own.reduce((n, r) => n + (r.result.retransmits ?? 0), 0),
       tapDrops,
       seconds: o.seconds,

@@ -119,6 +119,16 @@ test('a lost frame is told and noise is marked', (t) => {
   t.true(lines.some((l) => l.startsWith('~ noisy')));
 });
 
+test('there is no verdict from windows that other programs had', (t) => {
+  const report = full();
+  const results = report.results.map((r) =>
+    r.path === 'translate' && r.bench === 'pps' ? { ...r, disturbed: true } : r,
+  );
+  const text = summary({ ...report, results }).join(' ');
+  t.regex(text, /No verdict: other programs used the CPUs/);
+  t.notRegex(text, /second layer costs/);
+});
+
 test('nothing measured is said, not invented', (t) => {
   const report = { ...full(), results: [] };
   t.regex(summary(report).join(' '), /was not measured/);
