@@ -17,6 +17,7 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	int err = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return err ? -err : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -26,6 +27,9 @@ static int open_all(struct nfd *d)
 {
 	const struct nfd_where *where[NFD_SIDES] = {&d->opt.layer, &d->opt.outer};
 
+	if (nfd_rundir_open(d) < 0)
+		return -1;
+	nfd_rundir_counters(d);
 	d->signal_fd = open_signals();
 	if (d->signal_fd < 0) {
 		nfd_log("signalfd: %s", strerror(errno));
@@ -36,6 +40,8 @@ static int open_all(struct nfd *d)
 			return -1;
 		d->side_count++;
 	}
+	if (nfd_control_open(d) < 0)
+		return -1;
 	d->opt.poll.control = d->sides[0].control;
 	int err = nf_poller_start(&d->opt.poll, &d->poller);
 	if (err < 0) {
@@ -50,10 +56,12 @@ static void close_all(struct nfd *d)
 {
 	for (uint32_t i = 0; i < NFD_DEVICES; i++)
 		if (d->devices[i].used)
-			nfd_device_drop(d, &d->devices[i]);
+			nfd_device_drop(d, &d->devices[i], false);
 	nf_poller_stop(d->poller);
+	nfd_control_close(d);
 	for (uint32_t i = 0; i < NFD_SIDES; i++)
 		nfd_side_close(&d->sides[i]);
+	nfd_rundir_close(d);
 	if (d->signal_fd >= 0)
 		close(d->signal_fd);
 }
@@ -65,7 +73,7 @@ int main(int argc, char **argv)
 
 	/* before any secret is here: nobody of this uid may look in, or take descriptors out */
 	prctl(PR_SET_DUMPABLE, 0);
-	d.signal_fd = -1;
+	d.signal_fd = d.lock_fd = -1;
 	int code = nfd_parse(&d.opt, argc, argv, &help);
 	if (code || help)
 		return code;
@@ -74,6 +82,7 @@ int main(int argc, char **argv)
 	if (open_all(&d) == 0) {
 		printf("ready\n");
 		fflush(stdout);
+		nfd_notify("READY=1");
 		code = nfd_loop(&d);
 		nfd_log("stopped");
 	}

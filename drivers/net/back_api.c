@@ -55,6 +55,11 @@ int nf_netback_phase(const struct nf_netback *b)
 	return b->e.phase;
 }
 
+int nf_netback_state(const struct nf_netback *b)
+{
+	return (int)b->e.dev.state;
+}
+
 int nf_netback_ctrl_fd(const struct nf_netback *b)
 {
 	return b->e.epoll_fd;

@@ -49,6 +49,11 @@ int nf_netfront_phase(const struct nf_netfront *f)
 	return f->e.phase;
 }
 
+int nf_netfront_state(const struct nf_netfront *f)
+{
+	return (int)f->e.dev.state;
+}
+
 int nf_netfront_ctrl_fd(const struct nf_netfront *f)
 {
 	return f->e.epoll_fd;

@@ -125,6 +125,8 @@ void nf__end_ports_close(struct nf_net_end *e)
 
 void nf__end_blocks(struct nf_net_end *e, uint8_t grants, int error)
 {
+	if (e->ports_open)
+		nf_port_carrier(&e->ports[0], e->phase == NF_NET_RUNNING);
 	for (uint32_t i = 0; i < NF_NET_QUEUES_MAX; i++) {
 		struct nf_counters *b = e->blocks[i];
 		if (!b)

@@ -133,11 +133,19 @@ static void tap_close(struct nf_port *p)
 	p->fd = -1;
 }
 
+static void tap_carrier(struct nf_port *p, int on)
+{
+	const struct tap *t = p->priv;
+	/* a kernel before 4.20 has no such call: its TAPs look connected while they are open */
+	(void)ioctl(t->fd, TUNSETCARRIER, &on);
+}
+
 static const struct nf_port_ops tap_ops = {
 	.name = "tap",
 	.get = nf__tap_get,
 	.put = nf__tap_put,
 	.close = tap_close,
+	.carrier = tap_carrier,
 };
 
 int nf__port_open_tap(const char *options, const struct nf_port_env *env, struct nf_port *out,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A back killed at any instruction, and the next one on the same rings and journal. The killer steps
- * the process instruction by instruction from inside its port, where a batch is about to be
- * answered, and kills it after so many. The front, here, knows what each slot must be answered with.
+ * A back killed at any instruction, and the next one on the same rings and journal. The killer
+ * steps the process instruction by instruction from inside its port, where a batch is about to be
+ * answered, and kills it after so many. The front, here, knows what each slot must be answered
+ * with.
  */
 #include <sched.h>
 #include <signal.h>
@@ -127,7 +128,8 @@ static void back_process(bool repair)
 {
 	static const struct nf_layer_ops ops = {
 		.kind = "fake", .copy = fake_copy, .chan_notify = fake_notify};
-	static const struct nf_port_ops port_ops = {.name = "fake", .get = fake_get, .put = fake_put};
+	static const struct nf_port_ops port_ops = {
+		.name = "fake", .get = fake_get, .put = fake_put};
 	static struct nf_layer layer = {.ops = &ops};
 	static struct nf_counters counters;
 	static struct nf_port port = {.ops = &port_ops,
@@ -152,8 +154,8 @@ static void back_process(bool repair)
 	s->attach_rc = rc < 0 ? rc : 0;
 	s->repaired += rc > 0;
 	struct nf_back_queue *q = nf__back_queue_new(&b, 0);
-	if (rc < 0 || !q || nf__back_queue_init(q, &r, &layer, &port, &counters, &features,
-						&features, 1, -1))
+	if (rc < 0 || !q ||
+	    nf__back_queue_init(q, &r, &layer, &port, &counters, &features, &features, 1, -1))
 		_exit(4);
 	for (;;) {
 		rc = q->item.ops->run(&q->item);
@@ -170,8 +172,8 @@ static void back_process(bool repair)
 /* ---- the front's side ---- */
 static void tx_slot(uint32_t page, uint16_t flags, uint16_t bytes, uint32_t want)
 {
-	struct nf_netif_tx_request r = {.gref = TX_GREF + page, .flags = flags, .id = (uint16_t)page,
-					.size = bytes};
+	struct nf_netif_tx_request r = {
+		.gref = TX_GREF + page, .flags = flags, .id = (uint16_t)page, .size = bytes};
 	uint32_t slot = tx.req_prod & NF_NET_MASK;
 	memcpy(nf_ring_front_slot(&tx, tx.req_prod++), &r, sizeof(r));
 	tx_want[slot] = want;
@@ -361,11 +363,12 @@ int main(void)
 	ok(tx.rsp_cons == tx.req_prod, "nothing is left unanswered");
 	ok(s->repaired > 20, "%d of 240 had left something to repair", s->repaired);
 	bad = slaughter(false, 120);
-	ok(bad > 0 || s->bad_grefs > 0, "canary: without the journal %d answers and %u copies are wrong",
-	   bad, s->bad_grefs);
+	ok(bad > 0 || s->bad_grefs > 0,
+	   "canary: without the journal %d answers and %u copies are wrong", bad, s->bad_grefs);
 	struct nf_netback b;
 	back_prepare(&b);
-	is(nf__journal_open(&b, NONCE + 1), -EPROTO, "the journal of another connection is refused");
+	is(nf__journal_open(&b, NONCE + 1), -EPROTO,
+	   "the journal of another connection is refused");
 	b.refs[0].tx_ring_ref++;
 	is(nf__journal_open(&b, NONCE), -EPROTO, "and one of other rings");
 	unlink(journal_path);

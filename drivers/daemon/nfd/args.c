@@ -11,16 +11,23 @@ static void usage(void)
 	printf("nestfrontd --layer embedded:fd=N|xen[:DIR] [--outer embedded:fd=N|xen[:DIR]]\n"
 	       "           [--notify poll|adaptive|event] [--cpu N] [--spin-us N]\n"
 	       "           [--yield auto|on|off] [--name NAME] [--counters FILE]\n"
+	       "           [--run-dir DIR] [--control PATH]\n"
 	       "\n"
-	       "Drives the network devices it finds in the store of its layer. With --outer, backs "
-	       "that\n"
-	       "have nestfront/relay set are joined to a front on the outer layer. With --counters "
-	       "it\n"
-	       "counts in a file that others may map, for layers that give no page. Prints "
-	       "\"ready\" once\n"
-	       "it watches the store, logs to stderr, shuts down in order on SIGTERM. Exits 0, 1 "
-	       "when a\n"
-	       "layer failed at the start, 2 on bad usage.\n");
+	       "Drives the network devices it finds in the store of its layer. With --outer, "
+	       "backs\n"
+	       "that have nestfront/relay set are joined to a front on the outer layer.\n"
+	       "\n"
+	       "DIR/NAME (on Xen /run/nestfront/NAME unless told) holds the counters, which others "
+	       "may\n"
+	       "map, and what a killed daemon needs to go on: start it again with the same ones.\n"
+	       "--counters counts in FILE instead. --control answers JSON lines "
+	       "(docs/control.md).\n"
+	       "\n"
+	       "Prints \"ready\" once it watches the store (and tells systemd, Type=notify), logs "
+	       "to\n"
+	       "stderr. SIGTERM: closes its devices in order; SIGHUP: leaves them running for the "
+	       "next\n"
+	       "instance, on Xen. Exits 0, 1 when a layer failed at the start, 2 on bad usage.\n");
 }
 
 static int complain(const char *option, const char *value, const char *wants)
@@ -102,6 +109,14 @@ static int set(struct nfd_options *o, const char *option, const char *value)
 	if (!strcmp(option, "--name")) {
 		o->name = value;
 		return 0;
+	}
+	if (!strcmp(option, "--run-dir")) {
+		o->run_dir = value;
+		return *value == '/' ? 0 : complain(option, value, "an absolute path");
+	}
+	if (!strcmp(option, "--control")) {
+		o->control = value;
+		return *value == '/' ? 0 : complain(option, value, "an absolute path");
 	}
 	if (!strcmp(option, "--counters")) {
 		o->layer.counters = value;

@@ -3,162 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nf/xen.h"
 #include "nfd.h"
 
 #define RETRY_MS 250 /* doubled each time, up to the longest */
 #define RETRY_LONGEST_MS 4000
 #define MODE_BYTES 16
 
-static void notice(void *ctx, const char *line)
-{
-	(void)ctx; /* the line names the device */
-	nfd_log("%s", line);
-}
-
-static uint32_t read_number(struct nfd_side *s, const struct nfd_device *v, const char *path,
-			    const char *key, uint32_t min, uint32_t max, uint32_t fallback)
-{
-	char full[NF_STORE_PATH_MAX];
-	uint32_t n;
-	snprintf(full, sizeof(full), "%s/%s", path, key);
-	int err = nf_store_read_u32(s->store, 0, full, min, max, &n);
-	if (err == 0)
-		return n;
-	if (err != -ENOENT)
-		nfd_log("%s: %s is not a number from %u to %u: %u is used", v->path, key, min, max,
-			fallback);
-	return fallback;
-}
-
-/* A short word; empty when absent. */
-static void read_word(struct nfd_side *s, const char *path, const char *key, char *out, size_t cap)
-{
-	char full[NF_STORE_PATH_MAX];
-	snprintf(full, sizeof(full), "%s/%s", path, key);
-	if (nf_store_read(s->store, 0, full, out, cap) < 0)
-		out[0] = '\0';
-}
-
-static int fill_config(struct nfd *d, struct nfd_device *v, uint32_t side, const char *path,
-		       const char *token, struct nf_net_config *c)
-{
-	struct nfd_side *s = &d->sides[side];
-	char grants[MODE_BYTES];
-
-	read_word(s, path, "nestfront/grants", grants, sizeof(grants));
-	if (grants[0] && strcmp(grants, "static") && strcmp(grants, "copy")) {
-		nfd_log("%s: nestfront/grants is static or copy, not '%s'", path, grants);
-		return -EINVAL;
-	}
-	*c = (struct nf_net_config){
-		.layer = s->layer,
-		.store = s->store,
-		.poller = d->poller,
-		.counters = &s->counters,
-		.control = s->control,
-		.path = path,
-		.queues = read_number(s, v, path, "nestfront/queues", 1, NF_NET_QUEUES_MAX, 1),
-		.grants = !strcmp(grants, "copy") ? NF_NET_GRANTS_COPY : NF_NET_GRANTS_STATIC,
-		.static_only = read_number(s, v, path, "nestfront/static-only", 0, 1, 0) != 0,
-		.token = token,
-		.notice = notice,
-		.ctx = v,
-	};
-	return 0;
-}
-
-static int relay_mode(const char *word)
-{
-	if (!strcmp(word, "copy"))
-		return NF_RELAY_COPY;
-	if (!strcmp(word, "translate"))
-		return NF_RELAY_TRANSLATE;
-	return !strcmp(word, "direct") ? NF_RELAY_DIRECT : -EINVAL;
-}
-
-static int open_relay(struct nfd *d, struct nfd_device *v, int mode)
-{
-	struct nf_relay_config c = {.mode = (enum nf_relay_mode)mode};
-	struct nfd_side *s = &d->sides[v->side];
-	uint32_t devid;
-
-	if (v->side != 0 || d->side_count < 2) {
-		nfd_log("%s: nestfront/relay is set, but this daemon has no outer layer (--outer)",
-			v->path);
-		return -EINVAL;
-	}
-	devid = read_number(s, v, v->path, "nestfront/relay-outer", 0, UINT16_MAX, UINT32_MAX);
-	if (devid == UINT32_MAX) {
-		nfd_log("%s: nestfront/relay-outer must name the outer device", v->path);
-		return -EINVAL;
-	}
-	snprintf(v->outer_path, sizeof(v->outer_path), "device/vif/%u", devid);
-	c.trust_inner = read_number(s, v, v->path, "nestfront/trust-inner", 0, 1, 0) != 0;
-	int err = fill_config(d, v, 0, v->path, v->token, &c.inner);
-	if (!err)
-		err = fill_config(d, v, 1, v->outer_path, v->outer_token, &c.outer);
-	if (err)
-		return err;
-	c.outer.queues = c.inner.queues; /* a relay's queues pair up */
-	if (mode == NF_RELAY_DIRECT)
-		c.outer.static_only = true;
-	return nf_net_relay_open(&c, &v->u.relay);
-}
-
-/* Without a setting of ours: on Xen the TAP that xl and its hotplug scripts expect (back: vifD.N; a
- * guest's own: nfN), elsewhere nothing. */
-static void default_port(const struct nfd_side *s, const struct nfd_device *v, char *port,
-			 size_t cap)
-{
-	unsigned domid, devid;
-	if (!s->is_xen)
-		snprintf(port, cap, "null");
-	else if (sscanf(v->path, "backend/vif/%u/%u", &domid, &devid) == 2)
-		snprintf(port, cap, "tap:vif%u.%u", domid, devid);
-	else if (sscanf(v->path, "device/vif/%u", &devid) == 1)
-		snprintf(port, cap, "tap:nf%u", devid);
-}
-
-static int open_device(struct nfd *d, struct nfd_device *v)
-{
-	struct nfd_side *s = &d->sides[v->side];
-	struct nf_net_config c;
-	char port[128], relay[MODE_BYTES];
-
-	if (v->kind != NFD_FRONT) {
-		read_word(s, v->path, "nestfront/relay", relay, sizeof(relay));
-		v->kind = relay[0] ? NFD_RELAY : NFD_BACK;
-		if (relay[0] && relay_mode(relay) < 0) {
-			nfd_log("%s: nestfront/relay is copy, translate or direct, not '%s'",
-				v->path, relay);
-			return -EINVAL;
-		}
-		if (relay[0])
-			return open_relay(d, v, relay_mode(relay));
-	}
-	int err = fill_config(d, v, v->side, v->path, v->token, &c);
-	if (err)
-		return err;
-	read_word(s, v->path, "nestfront/port", port, sizeof(port));
-	if (!port[0])
-		default_port(s, v, port, sizeof(port));
-	c.port = port;
-	if (s->is_xen && !v->tap[0] && !strncmp(port, "tap:", 4)) {
-		snprintf(v->tap, sizeof(v->tap), "%.*s", (int)strcspn(port + 4, ","), port + 4);
-		err = nfd_tap_hold(v->tap);
-		if (err < 0) {
-			v->tap[0] = '\0';
-			return err;
-		}
-	}
-	return v->kind == NFD_FRONT ? nf_netfront_open(&c, &v->u.front)
-				    : nf_netback_open(&c, &v->u.back);
-}
-
 static bool relayed(struct nfd *d, uint32_t side, const char *path)
 {
 	char word[MODE_BYTES];
-	read_word(&d->sides[side], path, "nestfront/relayed", word, sizeof(word));
+	nfd_read_word(&d->sides[side], path, "nestfront/relayed", word, sizeof(word));
 	return !strcmp(word, "1");
 }
 
@@ -233,9 +88,45 @@ static void open_failed(struct nfd_device *v, int error, uint64_t now)
 		v->retry_ms = RETRY_LONGEST_MS;
 	v->retry_at_ms = now + v->retry_ms;
 	v->gave_up = error == -EINVAL || error == -EPROTO;
-	if (error != v->phase)
+	v->gave_up |= error == -ESHUTDOWN;
+	if (error != v->phase && error != -ESHUTDOWN)
 		nfd_log("%s: not opened: %s", v->path, strerror(-error));
 	v->phase = error;
+}
+
+static void close_object(struct nfd_device *v)
+{
+	if (v->u.any && v->kind == NFD_FRONT)
+		nf_netfront_close(v->u.front);
+	else if (v->u.any && v->kind == NFD_BACK)
+		nf_netback_close(v->u.back);
+	else if (v->u.any)
+		nf_net_relay_close(v->u.relay);
+	v->u.any = NULL;
+}
+
+/* Closed for good: libxl runs the script's `offline` now, and the node goes next. */
+static void retire(struct nfd_device *v)
+{
+	close_object(v);
+	if (v->tap[0])
+		nfd_tap_let_go(v->tap);
+	v->tap[0] = '\0';
+	v->gave_up = true;
+}
+
+/* A device whose node was made anew under it. */
+static void start_over(struct nfd *d, struct nfd_device *v)
+{
+	struct nfd_side *s = &d->sides[v->side];
+	if (!nfd_xen_was_reset(s, v))
+		return;
+	int changed = nf_xen_refresh(s->layer);
+	nfd_log("%s: its node was made anew%s: starting over", v->path,
+		changed > 0 ? ", this guest has another domid" : "");
+	close_object(v);
+	v->retry_at_ms = 0;
+	v->gave_up = false;
 }
 
 void nfd_device_step(struct nfd *d, struct nfd_device *v)
@@ -245,10 +136,12 @@ void nfd_device_step(struct nfd *d, struct nfd_device *v)
 	v->dirty = false;
 	if (!nfd_device_alive(d, v))
 		return;
+	if (v->u.any && d->sides[v->side].is_xen && !d->stop_at_ms)
+		start_over(d, v);
 	if (!v->u.any) {
 		if (v->gave_up || now < v->retry_at_ms || d->stop_at_ms)
 			return;
-		int err = open_device(d, v);
+		int err = nfd_device_open(d, v);
 		if (err < 0) {
 			open_failed(v, err, now);
 			return;
@@ -256,6 +149,9 @@ void nfd_device_step(struct nfd *d, struct nfd_device *v)
 		v->phase = NF_NET_WAITING;
 	}
 	note_phase(v, step(v));
+	if (v->phase == NF_NET_CLOSED && d->sides[v->side].is_xen &&
+	    nfd_xen_is_offline(&d->sides[v->side], v))
+		retire(v);
 }
 
 void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
@@ -274,16 +170,11 @@ void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
 	v->dirty = true;
 }
 
-void nfd_device_drop(struct nfd *d, struct nfd_device *v)
+void nfd_device_drop(struct nfd *d, struct nfd_device *v, bool gone)
 {
 	(void)d;
-	if (v->u.any && v->kind == NFD_FRONT)
-		nf_netfront_close(v->u.front);
-	else if (v->u.any && v->kind == NFD_BACK)
-		nf_netback_close(v->u.back);
-	else if (v->u.any)
-		nf_net_relay_close(v->u.relay);
-	if (v->tap[0])
+	close_object(v);
+	if (v->tap[0] && gone)
 		nfd_tap_let_go(v->tap);
 	*v = (struct nfd_device){.used = false};
 }

@@ -15,9 +15,11 @@
 
 #include "nfd.h"
 
-static int set_persistent(const char *name, int on)
+static int set_persistent(const char *name, int on, bool mq)
 {
 	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	if (mq)
+		ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_MULTI_QUEUE);
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -29,13 +31,16 @@ static int set_persistent(const char *name, int on)
 	return rc;
 }
 
-int nfd_tap_hold(const char *name)
+int nfd_tap_hold(const char *name, bool mq)
 {
-	int rc = set_persistent(name, 1);
+	int rc = set_persistent(name, 1, mq);
+	if (rc == -EINVAL) { /* left by a daemon with another number of queues */
+		set_persistent(name, 0, !mq);
+		rc = set_persistent(name, 1, mq);
+	}
 	if (rc == -EBUSY)
-		nfd_log("%s: is a kernel driver's or another daemon's: unload xen-netback, or "
-			"unbind "
-			"the device in /sys/bus/xen-backend/drivers/vif",
+		nfd_log("%s: the interface is another program's: is there another nestfrontd, or "
+			"xen-netback loaded?",
 			name);
 	else if (rc < 0)
 		nfd_log("%s: no TAP: %s%s", name, strerror(-rc),
@@ -45,7 +50,9 @@ int nfd_tap_hold(const char *name)
 
 void nfd_tap_let_go(const char *name)
 {
-	int rc = set_persistent(name, 0);
+	int rc = set_persistent(name, 0, false);
+	if (rc == -EINVAL)
+		rc = set_persistent(name, 0, true);
 	if (rc < 0 && rc != -ENXIO && rc != -ENOENT)
 		nfd_log("%s: left behind: %s", name, strerror(-rc));
 }

@@ -13,9 +13,10 @@
 #define MUTE_MS 200 /* a control channel whose peer is gone stays readable for ever */
 
 struct waits {
-	struct pollfd fds[2 + NFD_SIDES + NFD_DEVICES * NFD_FDS];
+	struct pollfd fds[2 + NFD_SIDES + NFD_DEVICES * NFD_FDS + NFD_CONTROL_FDS];
 	struct nfd_device *device[2 + NFD_SIDES + NFD_DEVICES * NFD_FDS]; /* NULL: not a device's */
-	nfds_t count;
+	nfds_t count; /* before the control socket's */
+	int control_count;
 };
 
 uint64_t nfd_now_ms(void)
@@ -50,6 +51,7 @@ static void collect(struct nfd *d, struct waits *w)
 		for (int k = 0; k < n; k++)
 			add(w, fds[k], v);
 	}
+	w->control_count = nfd_control_collect(d, w->fds + w->count);
 }
 
 /* Everything the store has said, and what follows from it. Steps talk to the store, which may queue
@@ -86,20 +88,32 @@ static bool anybody_waits(const struct nfd *d)
 	return false;
 }
 
-static void begin_stop(struct nfd *d)
+/* Backs on Xen can be left as they are: a front of ours cannot, its pages go with us. */
+static bool is_left(const struct nfd *d, const struct nfd_device *v)
 {
-	struct signalfd_siginfo si;
-	if (read(d->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
-		return;
+	return d->is_leaving && v->kind == NFD_BACK && d->sides[v->side].is_xen;
+}
+
+void nfd_stop(struct nfd *d, bool leave)
+{
 	if (d->stop_at_ms) {
 		d->stop_at_ms = 1; /* asked again: at once */
 		return;
 	}
-	nfd_log("asked to stop");
+	nfd_log(leave ? "asked to leave" : "asked to stop");
+	nfd_notify("STOPPING=1");
+	d->is_leaving = leave;
 	d->stop_at_ms = nfd_now_ms() + NFD_SHUTDOWN_MS;
 	for (uint32_t i = 0; i < NFD_DEVICES; i++)
-		if (d->devices[i].used)
+		if (d->devices[i].used && !is_left(d, &d->devices[i]))
 			nfd_device_shutdown(d, &d->devices[i]);
+}
+
+static void begin_stop(struct nfd *d)
+{
+	struct signalfd_siginfo si;
+	if (read(d->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		nfd_stop(d, si.ssi_signo == SIGHUP);
 }
 
 /* True when every device is closed, or can't be closed in order any more. */
@@ -110,7 +124,7 @@ static bool stopped(const struct nfd *d)
 	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
 		const struct nfd_device *v = &d->devices[i];
 		if (v->used && v->u.any && nfd_device_alive(d, v) && v->phase >= 0 &&
-		    v->phase != NF_NET_CLOSED && v->phase != NF_NET_FAILED)
+		    !is_left(d, v) && v->phase != NF_NET_CLOSED && v->phase != NF_NET_FAILED)
 			return false;
 	}
 	return true;
@@ -133,6 +147,7 @@ static void react(struct nfd *d, struct waits *w, int ready)
 		begin_stop(d);
 	if (w->fds[1].revents && nf_poller_failures(d->poller))
 		step_all(d);
+	nfd_control_react(d, w->fds + w->count, w->control_count);
 	for (nfds_t i = 2; i < w->count; i++) {
 		if (!w->fds[i].revents || !w->device[i])
 			continue;
@@ -140,6 +155,40 @@ static void react(struct nfd *d, struct waits *w, int ready)
 		if (w->fds[i].revents & (POLLHUP | POLLERR | POLLNVAL))
 			w->device[i]->mute_until_ms = now + MUTE_MS;
 	}
+}
+
+void nfd_count(const struct nfd *d, uint32_t *devices, uint32_t *running)
+{
+	*devices = *running = 0;
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		*devices += d->devices[i].used;
+		*running += d->devices[i].used && d->devices[i].u.any &&
+			    d->devices[i].phase == NF_NET_RUNNING;
+	}
+}
+
+/* Status and sign of life for systemd. Returns how long to sleep, ms, -1: for ever. */
+static int tell_manager(struct nfd *d)
+{
+	static uint32_t last = UINT32_MAX;
+	static uint64_t alive_at;
+	uint32_t devices, running, period = nfd_notify_watchdog_ms();
+	uint64_t now = nfd_now_ms();
+	int wait = anybody_waits(d) || d->stop_at_ms ? TICK_MS : -1;
+
+	nfd_count(d, &devices, &running);
+	if (last != (devices << 16 | running)) {
+		last = devices << 16 | running;
+		nfd_notify("STATUS=%u devices, %u running", devices, running);
+	}
+	if (!period)
+		return wait;
+	if (now >= alive_at) {
+		nfd_notify("WATCHDOG=1");
+		alive_at = now + period;
+	}
+	uint64_t left = alive_at - now;
+	return wait >= 0 && (uint64_t)wait < left ? wait : (int)left;
 }
 
 int nfd_loop(struct nfd *d)
@@ -151,7 +200,6 @@ int nfd_loop(struct nfd *d)
 		if (d->stop_at_ms && stopped(d))
 			return 0;
 		collect(d, &w);
-		int timeout = anybody_waits(d) || d->stop_at_ms ? TICK_MS : -1;
-		react(d, &w, poll(w.fds, w.count, timeout));
+		react(d, &w, poll(w.fds, w.count + (nfds_t)w.control_count, tell_manager(d)));
 	}
 }

@@ -11,6 +11,7 @@
 
 #include "nf/counters.h"
 #include "nf/layer.h"
+#include "nf/net.h"
 #include "nf/poll.h"
 #include "nf/relay.h"
 #include "nf/store.h"
@@ -20,6 +21,8 @@
 #define NFD_FDS 4 /* of one device */
 #define NFD_PATH 96
 #define NFD_TOKEN 24
+#define NFD_CONTROL_FDS 9 /* the socket and its clients */
+#define NFD_PATH_MAX 200  /* of a file of ours */
 #define NFD_SHUTDOWN_MS 3000
 #define NFD_EXIT_USAGE 2
 #define NFD_EXIT_REFUSED 3
@@ -35,6 +38,8 @@ struct nfd_options {
 	struct nfd_where layer, outer; /* outer may be neither */
 	struct nf_poller_config poll;
 	const char *name;
+	const char *run_dir; /* NULL: the default on Xen, else none */
+	const char *control; /* path of the control socket, NULL: none */
 };
 
 struct nfd_side {
@@ -69,6 +74,7 @@ struct nfd_device {
 	uint64_t retry_at_ms; /* opening failed: again then */
 	uint32_t retry_ms;
 	bool gave_up;		/* its nodes are wrong: only a store event makes it try again */
+	bool is_retired;	/* closed and offline: its TAP is gone already */
 	uint64_t mute_until_ms; /* its control descriptor hung up */
 };
 
@@ -80,7 +86,12 @@ struct nfd {
 	struct nfd_device devices[NFD_DEVICES];
 	uint32_t serial; /* of tokens: an event for a device that went is nobody's */
 	int signal_fd;
-	uint64_t stop_at_ms; /* 0: not asked to stop */
+	int lock_fd;			 /* of the run directory */
+	char run_dir[NFD_PATH_MAX - 64]; /* ours, empty: none */
+	char counters[NFD_SIDES][NFD_PATH_MAX];
+	struct nfd_control *ctl; /* NULL: none */
+	bool is_leaving;	 /* stop without closing: the next instance re-attaches */
+	uint64_t stop_at_ms;	 /* 0: not asked to stop */
 };
 
 /* args.c: 0, or an exit code after printing. */
@@ -96,25 +107,69 @@ bool nfd_side_events(struct nfd *d, uint32_t side);
 void nfd_scan(struct nfd *d, uint32_t side);
 
 /* hold.c: makes a persistent TAP, and takes it away again. */
-int nfd_tap_hold(const char *name);
+int nfd_tap_hold(const char *name, bool mq);
 void nfd_tap_let_go(const char *name);
 
 /* device.c */
 void nfd_device_found(struct nfd *d, uint32_t side, const char *path, bool is_back);
 void nfd_device_step(struct nfd *d, struct nfd_device *v);
 void nfd_device_shutdown(struct nfd *d, struct nfd_device *v);
-void nfd_device_drop(struct nfd *d, struct nfd_device *v);
+/* gone: the node is, so the TAP goes too; else both stay for whoever comes next. */
+void nfd_device_drop(struct nfd *d, struct nfd_device *v, bool gone);
 int nfd_device_fds(struct nfd *d, struct nfd_device *v, int *fds, int cap);
 /* False when one of its hypervisors is gone, so that a step could only break it. */
 bool nfd_device_alive(const struct nfd *d, const struct nfd_device *v);
 /* True when only a step after some time can bring it further. */
 bool nfd_device_waits(const struct nfd_device *v);
 
+/* open.c */
+int nfd_device_open(struct nfd *d, struct nfd_device *v);
+uint32_t nfd_read_number(struct nfd_side *s, const struct nfd_device *v, const char *path,
+			 const char *key, uint32_t min, uint32_t max, uint32_t fallback);
+/* A short word; empty when absent. */
+void nfd_read_word(struct nfd_side *s, const char *path, const char *key, char *out, size_t cap);
+
+/* xen.c: what xl and the kernel expect */
+int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v);
+void nfd_xen_port(struct nfd_side *s, const struct nfd_device *v, char *port, size_t cap);
+/* journal: NFD_PATH_MAX bytes, borrowed by c. */
+int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c, char *journal);
+bool nfd_xen_is_offline(struct nfd_side *s, const struct nfd_device *v);
+bool nfd_xen_was_reset(struct nfd_side *s, const struct nfd_device *v);
+void nfd_xen_sweep(struct nfd_side *s);
+
+/* rundir.c: 0, or negative errno after logging. */
+int nfd_rundir_open(struct nfd *d);
+/* Where sides count that nobody else gives a page. */
+void nfd_rundir_counters(struct nfd *d);
+void nfd_rundir_close(struct nfd *d);
+
+/* control.c: the JSON-lines socket. */
+struct pollfd;
+int nfd_control_open(struct nfd *d);
+void nfd_control_close(struct nfd *d);
+/* Descriptors to wait for, up to NFD_CONTROL_FDS; how many. */
+int nfd_control_collect(struct nfd *d, struct pollfd *fds);
+void nfd_control_react(struct nfd *d, const struct pollfd *fds, int count);
+/* ops.c: answers one line into out (with its newline); its length. */
+const char *nfd_phase_name(const struct nfd_device *v);
+size_t nfd_control_answer(struct nfd *d, const char *line, char *out, size_t cap);
+
+/* notify.c: systemd's protocol; nothing without NOTIFY_SOCKET. */
+void nfd_notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+uint32_t nfd_notify_watchdog_ms(void); /* 0: no watchdog */
+
+/* loop.c: closes in order, or (leave) lets go of everything as it is. */
+void nfd_stop(struct nfd *d, bool leave);
+void nfd_count(const struct nfd *d, uint32_t *devices, uint32_t *running);
 /* loop.c: until stopped; the exit code. */
 int nfd_loop(struct nfd *d);
 uint64_t nfd_now_ms(void);
 
 /* log.c: one line to stderr, at most so many a second. Any thread. */
+enum nfd_log_level { NFD_LOG_QUIET, NFD_LOG_NORMAL, NFD_LOG_DEBUG };
+void nfd_log_level(enum nfd_log_level level);
+void nfd_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void nfd_log_name(const char *name);
 void nfd_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -70,6 +70,6 @@ void nfd_scan(struct nfd *d, uint32_t side)
 		if (!v->used || v->side != side || v->seen)
 			continue;
 		nfd_log("%s: its node is gone", v->path);
-		nfd_device_drop(d, v);
+		nfd_device_drop(d, v, true);
 	}
 }

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "nf/xen.h"
 #include "nfd.h"
 
 #define PRIVATE_BLOCKS 128u /* counters of a layer that gave no page */
@@ -51,12 +52,11 @@ static int open_layer(struct nfd_side *s, const struct nfd_where *where)
 		return err;
 	}
 	int err = nf_layer_open_xen(where->xen_dir, &s->layer);
-	if (err == -ENOENT)
-		nfd_log("%s: not there: is this a Xen guest, and are xen-evtchn, xen-gntdev and "
-			"xen-gntalloc loaded?",
-			where->xen_dir);
-	else if (err < 0)
-		nfd_log("layer in %s: %s", where->xen_dir, strerror(-err));
+	if (err < 0) {
+		char line[320];
+		nf_xen_explain(where->xen_dir, err, line, sizeof(line));
+		nfd_log("%s", line);
+	}
 	return err;
 }
 
@@ -112,6 +112,8 @@ int nfd_side_open(struct nfd_side *s, const struct nfd_where *where)
 		nfd_log("store: %s", strerror(-err));
 		return err;
 	}
+	if (s->is_xen)
+		nfd_xen_sweep(s);
 	s->rescan = true;
 	return 0;
 }
@@ -146,6 +148,10 @@ static bool below_known(struct nfd *d, uint32_t side, const char *path)
 		size_t n = strlen(v->path);
 		if (!v->used || v->side != side || strncmp(path, v->path, n) || path[n] != '/')
 			continue;
+		bool is_word = !strcmp(path + n, "/hotplug-status") ||
+			       !strcmp(path + n, "/online") || !strcmp(path + n, "/state");
+		if (v->u.any && is_word)
+			v->dirty = true; /* what no watch of the device itself tells */
 		if (!v->u.any && strcmp(path + n, "/error")) { /* that one is our own complaint */
 			v->gave_up = false;
 			v->dirty = true;

@@ -21,6 +21,8 @@
 
 #define NF_NET_QUEUES_MAX 8u
 #define NF_NET_PAGES NF_NETIF_RING_SLOTS /* payload pages a queue and direction */
+/* Pages a front of so many queues grants: rings and payload of each, and the control ring's. */
+#define NF_NET_FRONT_PAGES(queues) ((queues) * (2u + 2u * NF_NET_PAGES) + 2u)
 
 /* Negotiated, or offered, or wanted. */
 struct nf_net_features {
@@ -109,6 +111,8 @@ int nf_netfront_step(struct nf_netfront *f);
 int nf_netfront_shutdown(struct nf_netfront *f);
 void nf_netfront_close(struct nf_netfront *f); /* at once, frees everything; NULL is fine */
 int nf_netfront_phase(const struct nf_netfront *f);
+/* Our xenbus state, as last written. */
+int nf_netfront_state(const struct nf_netfront *f);
 /* A channel of the control ring to wait on, or -1. */
 int nf_netfront_ctrl_fd(const struct nf_netfront *f);
 
@@ -133,6 +137,7 @@ int nf_netback_step(struct nf_netback *b);
 int nf_netback_shutdown(struct nf_netback *b);
 void nf_netback_close(struct nf_netback *b);
 int nf_netback_phase(const struct nf_netback *b);
+int nf_netback_state(const struct nf_netback *b);
 int nf_netback_ctrl_fd(const struct nf_netback *b);
 
 /* For a relay: stop at OFFERING until offer(), at MAPPED until accept(), with its rings kept at the

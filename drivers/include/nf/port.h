@@ -57,6 +57,9 @@ struct nf_port_ops {
 	int (*put)(struct nf_port *p, const struct nf_buf *bufs, const struct nf_frame *frames,
 		   uint32_t nframes);
 	void (*close)(struct nf_port *p);
+	/* The device is connected or not: an interface shows it as its carrier. NULL: nothing to show.
+	 * Control thread, also while the poller uses the port. */
+	void (*carrier)(struct nf_port *p, int on);
 };
 
 /* What a port can take and give; decides what the driver negotiates. */
@@ -104,6 +107,12 @@ int nf_port_open(const char *spec, const struct nf_port_env *env, struct nf_port
 		 uint32_t err_cap);
 /* Features a spec will have, before it is opened (negotiation needs them): >= 0 or -EINVAL. */
 int nf_port_probe(const char *spec);
+
+static inline void nf_port_carrier(struct nf_port *p, int on)
+{
+	if (p->ops && p->ops->carrier)
+		p->ops->carrier(p, on);
+}
 
 static inline void nf_port_close(struct nf_port *p)
 {

@@ -61,6 +61,7 @@ int nf__xen_alloc(struct nf_layer *l, const struct nf_arena_key *key, uint32_t p
 		close(fd); /* takes the grefs back with it */
 		return rc;
 	}
+	nf__xen_of(l)->pages_held += pages;
 	*out = (struct nf_arena){.key = *key,
 				 .id = index,
 				 .base = base,
@@ -73,9 +74,9 @@ int nf__xen_alloc(struct nf_layer *l, const struct nf_arena_key *key, uint32_t p
 
 int nf__xen_end(struct nf_layer *l, struct nf_arena *a)
 {
-	(void)l;
 	if (a->fd < 0)
 		return 0;
+	nf__xen_of(l)->pages_held -= a->pages;
 	struct ioctl_gntalloc_dealloc_gref q = {.index = a->fd_offset, .count = a->pages};
 	if (a->base)
 		munmap(a->base, (size_t)a->pages * NF_PAGE_BYTES);

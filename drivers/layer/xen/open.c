@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "nf/store.h"
+#include "nf/xen.h"
 #include "xen.h"
 
 int nf__xen_device(const struct nf__xen *x, const char *name, int flags)
@@ -63,7 +64,7 @@ static const struct nf_layer_ops xen_ops = {
 };
 
 /* Our own domid is a node of the store, nothing in /dev/xen tells it. */
-static int own_domid(struct nf_layer *l)
+static int own_domid(struct nf_layer *l, uint16_t *out)
 {
 	struct nf_store *store;
 	uint32_t domid;
@@ -77,8 +78,33 @@ static int own_domid(struct nf_layer *l)
 	nf_store_close(store);
 	if (rc < 0)
 		return rc;
-	l->domid = (uint16_t)domid;
+	*out = (uint16_t)domid;
 	return 0;
+}
+
+int nf_xen_refresh(struct nf_layer *l)
+{
+	uint16_t domid;
+	int rc = own_domid(l, &domid);
+	if (rc < 0 || domid == l->domid)
+		return rc;
+	l->domid = domid;
+	return 1;
+}
+
+/* Without event channels nothing works; without gntalloc there are no fronts. */
+static int probe(struct nf__xen *x)
+{
+	int fd = nf__xen_device(x, "evtchn", O_NONBLOCK);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	fd = nf__xen_device(x, "gntalloc", 0);
+	if (fd >= 0) {
+		x->base.caps |= NF_CAP_GRANT;
+		close(fd);
+	}
+	return fd >= 0 || fd == -ENOENT ? 0 : fd;
 }
 
 int nf_layer_open_xen(const char *dir, struct nf_layer **out)
@@ -87,12 +113,16 @@ int nf_layer_open_xen(const char *dir, struct nf_layer **out)
 	if (!x)
 		return -ENOMEM;
 	x->base = (struct nf_layer){.ops = &xen_ops,
-				    .caps = NF_CAP_GRANT | NF_CAP_READONLY | NF_CAP_BACKING,
+				    .caps = NF_CAP_READONLY | NF_CAP_BACKING,
 				    .counters_fd = -1,
 				    .control_fd = -1};
 	int len = snprintf(x->dir, sizeof(x->dir), "%s", dir ? dir : "/dev/xen");
 	x->copy_fd = -1;
-	int rc = len < 0 || (size_t)len >= sizeof(x->dir) ? -EINVAL : own_domid(&x->base);
+	nf__xen_sys_root(x->dir, x->sys, sizeof(x->sys));
+	int rc = len < 0 || (size_t)len >= sizeof(x->dir) ? -EINVAL
+							  : own_domid(&x->base, &x->base.domid);
+	if (rc == 0)
+		rc = probe(x);
 	if (rc == 0) {
 		x->copy_fd = nf__xen_device(x, "gntdev", 0);
 		if (x->copy_fd >= 0)

@@ -12,7 +12,9 @@
 struct nf__xen {
 	struct nf_layer base; /* first */
 	char dir[64];	      /* "/dev/xen" */
+	char sys[72];	      /* "/sys" */
 	int copy_fd;	      /* gntdev for grant copies, shared by the pollers */
+	uint32_t pages_held;  /* granted and not ended */
 };
 
 static inline struct nf__xen *nf__xen_of(struct nf_layer *l)
@@ -23,6 +25,9 @@ static inline struct nf__xen *nf__xen_of(struct nf_layer *l)
 /* Opens dir/name read-write, close-on-exec. -errno; -ENOENT: this kernel or guest has no such
  * thing. */
 int nf__xen_device(const struct nf__xen *x, const char *name, int flags);
+
+/* The sysfs that belongs to a folder of devices. */
+void nf__xen_sys_root(const char *dir, char *out, size_t cap);
 
 int nf__xen_alloc(struct nf_layer *l, const struct nf_arena_key *key, uint32_t pages,
 		  uint32_t flags, uint32_t *grefs, struct nf_arena *out);

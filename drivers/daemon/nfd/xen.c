@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* What xl and the kernel expect of a network device on real Xen, beyond its state machine. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nf/xen.h"
+#include "nfd.h"
+
+#define LINE 320
+
+void nfd_xen_port(struct nfd_side *s, const struct nfd_device *v, char *port, size_t cap)
+{
+	unsigned domid, devid;
+	char given[16] = "";
+	uint32_t queues = nfd_read_number(s, v, v->path, "nestfront/queues", 1, NF_NET_QUEUES_MAX,
+					  1);
+	const char *mq = queues > 1 ? ",mq" : "";
+	if (sscanf(v->path, "backend/vif/%u/%u", &domid, &devid) == 2) {
+		/* Debian's script leaves a device alone that has this name already */
+		nfd_read_word(s, v->path, "vifname", given, sizeof(given));
+		if (given[0])
+			snprintf(port, cap, "tap:%s%s", given, mq);
+		else
+			snprintf(port, cap, "tap:vif%u.%u%s", domid, devid, mq);
+	} else if (sscanf(v->path, "device/vif/%u", &devid) == 1) {
+		snprintf(port, cap, "tap:nf%u%s", devid, mq);
+	}
+}
+
+bool nfd_xen_is_offline(struct nfd_side *s, const struct nfd_device *v)
+{
+	char word[8];
+	nfd_read_word(s, v->path, "online", word, sizeof(word));
+	return v->kind != NFD_FRONT && !strcmp(word, "0");
+}
+
+/* May we have the device at all? The line is logged once while the reason stays the same. */
+int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v)
+{
+	char line[LINE];
+	if (nfd_xen_is_offline(s, v))
+		return -ESHUTDOWN;
+	if (!nf_xen_kernel_driver(s->layer, v->path, line, sizeof(line)))
+		return 0;
+	if (v->phase != -EBUSY)
+		nfd_log("%s: %s", v->path, line);
+	return -EBUSY;
+}
+
+/* Queues that fit into what gntalloc may still grant. */
+static int budget(struct nfd_side *s, struct nfd_device *v, struct nf_net_config *c)
+{
+	struct nf_xen_budget b;
+	char line[LINE];
+	if (!(s->layer->caps & NF_CAP_GRANT)) {
+		if (v->phase != -ENOSYS)
+			nfd_log("%s: no gntalloc in this kernel: modprobe xen-gntalloc", v->path);
+		return -ENOSYS;
+	}
+	if (nf_xen_budget(s->layer, &b) < 0)
+		return 0; /* it says no itself when there is not enough */
+	uint32_t queues = c->queues;
+	while (queues && b.held + NF_NET_FRONT_PAGES(queues) > b.limit)
+		queues--;
+	if (queues == c->queues)
+		return 0;
+	nf_xen_budget_line(&b, NF_NET_FRONT_PAGES(c->queues), line, sizeof(line));
+	if (queues == 0) {
+		if (v->phase != -ENOSPC)
+			nfd_log("%s: %s", v->path, line);
+		return -ENOSPC;
+	}
+	nfd_log("%s: %s; %u of %u queues fit", v->path, line, queues, c->queues);
+	c->queues = queues;
+	return 0;
+}
+
+/* The TAP is there before the back says 2, and outlives us. */
+static int hold(struct nfd_device *v, const char *port)
+{
+	if (strncmp(port, "tap:", 4) != 0)
+		return 0;
+	size_t n = strcspn(port + 4, ",");
+	if (nf_port_probe(port) < 0 || n >= sizeof(v->tap)) {
+		nfd_log("%s: port '%.60s': not a name of an interface", v->path, port);
+		return -EINVAL;
+	}
+	memcpy(v->tap, port + 4, n);
+	v->tap[n] = '\0';
+	int err = nfd_tap_hold(v->tap, strstr(port, ",mq") != NULL);
+	if (err < 0)
+		v->tap[0] = '\0';
+	return err;
+}
+
+int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c, char *journal)
+{
+	struct nfd_side *s = &d->sides[v->side];
+	char script[4];
+	if (v->kind == NFD_FRONT) {
+		int err = budget(s, v, c);
+		if (err < 0)
+			return err;
+	} else {
+		unsigned domid, devid;
+		/* a toolstack that runs a script writes its name, and its end as hotplug-status */
+		char full[NF_STORE_PATH_MAX];
+		snprintf(full, sizeof(full), "%s/script", v->path);
+		int rc = nf_store_read(s->store, 0, full, script, sizeof(script));
+		c->await_hotplug = rc > 0 || rc == -ERANGE;
+		if (d->run_dir[0] && sscanf(v->path, "backend/vif/%u/%u", &domid, &devid) == 2) {
+			snprintf(journal, NFD_PATH_MAX, "%s/vif-%u-%u.journal", d->run_dir, domid,
+				 devid);
+			c->journal = journal;
+		}
+	}
+	return hold(v, c->port);
+}
+
+/* The toolstack wrote our node anew, or the guest was restored: 1 again under a device that went
+ * on from there. Its grants and ports are gone without a word. */
+bool nfd_xen_was_reset(struct nfd_side *s, const struct nfd_device *v)
+{
+	char word[8];
+	int state = v->kind == NFD_FRONT  ? nf_netfront_state(v->u.front)
+		    : v->kind == NFD_BACK ? nf_netback_state(v->u.back)
+					  : NF_XENBUS_INITIALISING;
+	if (state <= NF_XENBUS_INITIALISING)
+		return false;
+	nfd_read_word(s, v->path, "state", word, sizeof(word));
+	return !strcmp(word, "1");
+}
+
+/* TAPs of guests that went while nobody was here: named as ours are, and a TAP, as the kernel's
+ * own are not. */
+void nfd_xen_sweep(struct nfd_side *s)
+{
+	char path[300], word[16];
+	DIR *dir = opendir("/sys/class/net");
+	if (!dir)
+		return;
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+		unsigned domid, devid;
+		int end = 0;
+		if (sscanf(e->d_name, "vif%u.%u%n", &domid, &devid, &end) != 2 || e->d_name[end])
+			continue;
+		snprintf(path, sizeof(path), "/sys/class/net/%s/tun_flags", e->d_name);
+		FILE *f = fopen(path, "re");
+		if (!f)
+			continue;
+		fclose(f);
+		snprintf(path, sizeof(path), "backend/vif/%u/%u/frontend-id", domid, devid);
+		if (nf_store_read(s->store, 0, path, word, sizeof(word)) != -ENOENT)
+			continue;
+		nfd_log("%s: its guest is gone: removed", e->d_name);
+		nfd_tap_let_go(e->d_name);
+	}
+	closedir(dir);
+}

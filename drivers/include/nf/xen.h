@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What real Xen makes one look at before and after using the verbs of layer.h: is it there at all,
+ * how many pages may be granted, does the kernel drive the device already, is this still the domain
+ * it was. Lines are one sentence with cause and remedy.
+ */
+#ifndef NF_XEN_H
+#define NF_XEN_H
+
+#include "nf/layer.h"
+
+/* Why nf_layer_open_xen(dir) failed with error (negative errno): what is missing, what to do. */
+void nf_xen_explain(const char *dir, int error, char *line, size_t cap);
+
+/* Pages a grant needs and may have; the kernel does not tell what other processes hold. */
+struct nf_xen_budget {
+	uint32_t limit; /* of all processes of this guest, xen-gntalloc.limit */
+	uint32_t held;	/* by this layer object */
+};
+/* -ENOENT: this kernel has no gntalloc. */
+int nf_xen_budget(struct nf_layer *l, struct nf_xen_budget *out);
+/* What to do about a budget in which `wanted` more pages do not fit. */
+void nf_xen_budget_line(const struct nf_xen_budget *b, uint32_t wanted, char *line, size_t cap);
+
+/*
+ * 1 when a driver of the kernel is bound to the device of that node (device/vif/N,
+ * backend/vif/D/N): line says how to unbind it; 0 when none is.
+ */
+int nf_xen_kernel_driver(struct nf_layer *l, const char *path, char *line, size_t cap);
+
+/* Looks up our own domid again, which a restore or a migration changes. 1: it changed; 0; -errno.
+ */
+int nf_xen_refresh(struct nf_layer *l);
+
+#endif
