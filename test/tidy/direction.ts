@@ -15,6 +15,7 @@ const HEADERS: Record<string, string> = {
   'ring.h': 'ring',
   'layer.h': 'layer',
   'hvmsg.h': 'layer',
+  'xen.h': 'layer',
   'store.h': 'xenbus',
   'device.h': 'xenbus',
   'netif.h': 'wire',
