@@ -75,8 +75,9 @@ export class Hypervisor implements AsyncDisposable {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const own = options.directory === undefined ? { directory } : {};
     const client = new HypervisorClient(ours);
+    let launched: Launched | undefined;
     try {
-      const launched = await Launched.start({
+      launched = await Launched.start({
         role: name,
         program: process.execPath,
         args: hypervisorArgs(name, directory, inner !== undefined),
@@ -86,14 +87,12 @@ export class Hypervisor implements AsyncDisposable {
         ...(inner ?? { isolated: false }),
       });
       const hypervisor = new Hypervisor(client, name, { process: launched, ...own });
-      await launched.ready({ signal: options.signal }).catch(async (error: unknown) => {
-        await launched.kill();
-        throw error;
-      });
+      await launched.ready({ signal: options.signal });
       await client.hello(options.signal === undefined ? {} : { signal: options.signal });
       return hypervisor;
     } catch (error) {
       await client.close();
+      await launched?.kill();
       if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
       throw error;
     } finally {

@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { NestfrontError, toNestfrontError } from '../errors.js';
 import { within } from '../api/check.js';
 import { executable } from './paths.js';
-import { identify, isAlive, signal as kill } from './processes.js';
+import { identify, isAlive, signal as kill, waitGone } from './processes.js';
 import type { ProcessId } from './processes.js';
 
 /** Namespaces and mounts of a process that `nf-launch` starts. */
@@ -38,6 +38,7 @@ export interface LaunchOptions extends Isolation {
 
 const LAUNCH_TIMEOUT_MS = 10_000;
 const KEPT_LINES = 20;
+const GONE_MS = 2_000;
 
 /** Calls back with each whole line of a stream. */
 export function eachLine(stream: Readable, take: (line: string) => void): void {
@@ -126,7 +127,8 @@ export class Launched {
       const id = identify(pid) ?? { pid, start: '' };
       return new Launched(role, child, id, lines);
     } catch (error) {
-      child.kill('SIGKILL');
+      child.kill('SIGKILL'); // what it started goes with it
+      if (child.pid !== undefined) await exitOf(child);
       throw startError(error, op, lines);
     } finally {
       status.destroy();
@@ -166,6 +168,7 @@ export class Launched {
     await this.exited;
     clearTimeout(timer);
     if (isAlive(this.id)) kill(this.id, 'SIGKILL');
+    await waitGone([this.id], GONE_MS); // the kernel takes a moment to take it apart
   }
 
   /** SIGKILL to program and launcher, at once. */
@@ -173,6 +176,7 @@ export class Launched {
     kill(this.id, 'SIGKILL');
     kill(this.launcher, 'SIGKILL');
     await this.exited;
+    await waitGone([this.id], GONE_MS); // the kernel takes a moment to take it apart
   }
 }
 

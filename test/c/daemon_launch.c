@@ -265,7 +265,8 @@ static bool find_launcher(void)
 	*strrchr(self, '/') = '\0';
 	snprintf(launcher, sizeof(launcher), "%s", given ? given : "");
 	if (!given)
-		snprintf(launcher, sizeof(launcher), "%s/../nf-launch", self);
+		snprintf(launcher, sizeof(launcher), "%.*s/nf-launch",
+			 (int)(strrchr(self, '/') - self), self);
 	return access(launcher, X_OK) == 0;
 }
 
