@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "nf/xen.h"
 #include "nfd/nfd.h"
 
 /* Signals come through a descriptor; blocked before the poller's thread inherits the mask. */
@@ -71,6 +72,8 @@ int main(int argc, char **argv)
 	static struct nfd d;
 	bool help;
 
+	if (argc == 2 && !strcmp(argv[1], "--hold-evtchn"))
+		nf_xen_hold();
 	/* before any secret is here: nobody of this uid may look in, or take descriptors out */
 	prctl(PR_SET_DUMPABLE, 0);
 	d.signal_fd = d.lock_fd = -1;

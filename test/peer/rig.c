@@ -94,6 +94,7 @@ static struct rig_end *open_end(struct rig *r, const struct mem_vif *v, const st
 				    .queues = o->queues ? o->queues : 1,
 				    .grants = o->grants ? o->grants : NF_NET_GRANTS_STATIC,
 				    .static_only = o->static_only,
+				    .journal = is_back ? o->journal : NULL,
 				    .token = e->token,
 				    .notice = notice,
 				    .ctx = e};

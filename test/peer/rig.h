@@ -46,7 +46,8 @@ struct rig_options {
 	uint32_t queues;	   /* 0: 1 */
 	enum nf_net_grants grants; /* 0: STATIC */
 	bool static_only;
-	const char *port; /* NULL: "gen" */
+	const char *port;    /* NULL: "gen" */
+	const char *journal; /* of a back */
 };
 
 /* A world and a poller of that mode. Aborts when the machine cannot. */

@@ -124,7 +124,12 @@ static void start_over(struct nfd *d, struct nfd_device *v)
 	int changed = nf_xen_refresh(s->layer);
 	nfd_log("%s: its node was made anew%s: starting over", v->path,
 		changed > 0 ? ", this guest has another domid" : "");
+	nf_xen_abandon_begin(s->layer);
 	close_object(v);
+	int held = nf_xen_abandon_end(s->layer);
+	if (held != 0)
+		nfd_debug("%s: %d event channels of before are held by a process of their own",
+			  v->path, held);
 	v->retry_at_ms = 0;
 	v->gave_up = false;
 }

@@ -32,4 +32,16 @@ int nf_xen_kernel_driver(struct nf_layer *l, const char *path, char *line, size_
  */
 int nf_xen_refresh(struct nf_layer *l);
 
+/*
+ * After a restore. Linux (6.1 at least) has forgotten the ports that were bound before, and BUG()s
+ * when the descriptor of one is closed. Between begin and end, channels that are closed are put
+ * aside; end hands them to a process that does nothing but hold them, for as long as this guest
+ * runs: ourselves, executed as `nestfrontd --hold-evtchn`, see nf_xen_hold.
+ */
+void nf_xen_abandon_begin(struct nf_layer *l);
+/* Descriptors handed over, or -errno: they stay open here. */
+int nf_xen_abandon_end(struct nf_layer *l);
+/* The life of that process; does not return. */
+void nf_xen_hold(void) __attribute__((noreturn));
+
 #endif

@@ -62,7 +62,13 @@ int nf__xen_chan_clear(struct nf_chan *c)
 
 void nf__xen_chan_close(struct nf_chan *c)
 {
-	if (c->fd >= 0)
+	struct nf__xen *x = nf__xen_of(c->layer);
+	if (c->fd < 0)
+		return;
+	if (!x->is_abandoning)
 		close(c->fd);
+	else if (x->lost_count < NF__XEN_LOST_MAX)
+		x->lost[x->lost_count++] = c->fd;
+	/* more than there is room for: leaked, which does no harm */
 	c->fd = -1;
 }

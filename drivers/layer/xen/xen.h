@@ -9,12 +9,17 @@
 
 #include "nf/layer.h"
 
+#define NF__XEN_LOST_MAX 64u /* channels of all devices of a guest at once */
+
 struct nf__xen {
 	struct nf_layer base; /* first */
 	char dir[64];	      /* "/dev/xen" */
 	char sys[72];	      /* "/sys" */
 	int copy_fd;	      /* gntdev for grant copies, shared by the pollers */
-	uint32_t pages_held;  /* granted and not ended */
+	bool is_abandoning;   /* channels are put aside, not closed */
+	uint32_t lost_count;
+	int lost[NF__XEN_LOST_MAX];
+	uint32_t pages_held; /* granted and not ended */
 };
 
 static inline struct nf__xen *nf__xen_of(struct nf_layer *l)
