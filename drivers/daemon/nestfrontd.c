@@ -55,6 +55,9 @@ static int open_all(struct nfd *d)
 
 static void close_all(struct nfd *d)
 {
+	for (uint32_t i = 0; i < d->side_count; i++)
+		if (d->sides[i].silent)
+			nf_store_give_up(d->sides[i].store);
 	for (uint32_t i = 0; i < NFD_DEVICES; i++)
 		if (d->devices[i].used)
 			nfd_device_drop(d, &d->devices[i], false);

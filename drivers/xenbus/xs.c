@@ -75,6 +75,12 @@ int nf_store_open(int fd, struct nf_store **out)
 	return 0;
 }
 
+void nf_store_give_up(struct nf_store *s)
+{
+	if (!s->error)
+		s->error = -ECONNRESET;
+}
+
 void nf_store_close(struct nf_store *s)
 {
 	struct nf__xs_event *e;

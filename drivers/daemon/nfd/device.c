@@ -51,7 +51,9 @@ void nfd_device_found(struct nfd *d, uint32_t side, const char *path, bool is_ba
 
 bool nfd_device_alive(const struct nfd *d, const struct nfd_device *v)
 {
-	return !d->sides[v->side].dead && (v->kind != NFD_RELAY || !d->sides[1].dead);
+	const struct nfd_side *own = &d->sides[v->side], *outer = &d->sides[1];
+	return !own->dead && !own->silent &&
+	       (v->kind != NFD_RELAY || (!outer->dead && !outer->silent));
 }
 
 static int step(const struct nfd_device *v)
@@ -153,7 +155,9 @@ void nfd_device_step(struct nfd *d, struct nfd_device *v)
 		}
 		v->phase = NF_NET_WAITING;
 	}
-	note_phase(v, step(v));
+	int phase = step(v);
+	nfd_side_note(&d->sides[v->side], phase);
+	note_phase(v, phase);
 	if (v->phase == NF_NET_CLOSED && d->sides[v->side].is_xen &&
 	    nfd_xen_is_offline(&d->sides[v->side], v))
 		retire(v);
@@ -172,6 +176,7 @@ void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
 		err = nf_net_relay_shutdown(v->u.relay);
 	if (err < 0)
 		nfd_log("%s: shutting down: %s", v->path, strerror(-err));
+	nfd_side_note(&d->sides[v->side], err);
 	v->dirty = true;
 }
 

@@ -63,7 +63,8 @@ static void settle(struct nfd *d)
 		again = false;
 		for (uint32_t i = 0; i < d->side_count; i++) {
 			again |= nfd_side_events(d, i);
-			if (d->sides[i].rescan && !d->sides[i].dead && !d->stop_at_ms)
+			if (d->sides[i].rescan && !d->sides[i].dead && !d->sides[i].silent &&
+			    !d->stop_at_ms)
 				nfd_scan(d, i);
 		}
 		for (uint32_t i = 0; i < NFD_DEVICES; i++)
@@ -180,6 +181,11 @@ static int tell_manager(struct nfd *d)
 	if (last != (devices << 16 | running)) {
 		last = devices << 16 | running;
 		nfd_notify("STATUS=%u devices, %u running", devices, running);
+	}
+	for (uint32_t i = 0; i < d->side_count; i++) {
+		uint64_t at = nfd_side_probe(&d->sides[i], now);
+		if (at != UINT64_MAX && (wait < 0 || at < now + (uint64_t)wait))
+			wait = at > now ? (int)(at - now) : 0;
 	}
 	if (!period)
 		return wait;

@@ -49,6 +49,8 @@ struct nfd_side {
 	const struct nf_control_page *control; /* NULL: none */
 	bool is_xen;
 	bool rescan;
+	bool silent; /* xenstored does not answer; an event of its ends that */
+	uint64_t probe_at_ms;
 	bool dead; /* the hypervisor is gone: running rings go on, nothing can be changed */
 };
 
@@ -102,6 +104,11 @@ int nfd_side_open(struct nfd_side *s, const struct nfd_where *where);
 void nfd_side_close(struct nfd_side *s);
 /* Reads queued events: marks devices dirty, asks for a rescan; true when there was any. */
 bool nfd_side_events(struct nfd *d, uint32_t side);
+
+/* Asks a Xen store for a sign of life now and then; when to do so next, UINT64_MAX: never. */
+uint64_t nfd_side_probe(struct nfd_side *s, uint64_t now);
+/* A request of ours got error: one line when it was the store that does not answer. */
+void nfd_side_note(struct nfd_side *s, int error);
 
 /* scan.c: makes the device table follow the store. */
 void nfd_scan(struct nfd *d, uint32_t side);

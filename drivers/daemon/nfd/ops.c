@@ -122,7 +122,8 @@ static int op_status(struct request *r)
 	for (uint32_t i = 0; i < r->d->side_count; i++) {
 		const struct nfd_side *s = &r->d->sides[i];
 		nfd_json_put(r->out, "%s{\"kind\":\"%s\",\"domid\":%u,\"alive\":%s}", i ? "," : "",
-			     s->layer->ops->kind, s->layer->domid, s->dead ? "false" : "true");
+			     s->layer->ops->kind, s->layer->domid,
+			     s->dead || s->silent ? "false" : "true");
 	}
 	nfd_json_put(r->out, "],\"devices\":%u,\"running\":%u", devices, running);
 	return 0;

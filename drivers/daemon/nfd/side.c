@@ -9,6 +9,7 @@
 #include "nf/xen.h"
 #include "nfd.h"
 
+#define PROBE_MS 15000
 #define PRIVATE_BLOCKS 128u /* counters of a layer that gave no page */
 
 static int map_control(struct nfd_side *s)
@@ -132,6 +133,27 @@ void nfd_side_close(struct nfd_side *s)
 	s->layer = NULL;
 }
 
+void nfd_side_note(struct nfd_side *s, int error)
+{
+	if (!s->is_xen || s->silent || error != -ETIMEDOUT)
+		return;
+	s->silent = true;
+	nfd_log("xenstored does not answer: running rings go on, nothing can be changed");
+}
+
+uint64_t nfd_side_probe(struct nfd_side *s, uint64_t now)
+{
+	char word[8];
+	if (!s->is_xen || s->dead || s->silent)
+		return UINT64_MAX;
+	if (now < s->probe_at_ms)
+		return s->probe_at_ms;
+	int rc = nf_store_read(s->store, 0, "domid", word, sizeof(word));
+	nfd_side_note(s, rc);
+	s->probe_at_ms = nfd_now_ms() + PROBE_MS;
+	return s->silent ? UINT64_MAX : s->probe_at_ms;
+}
+
 static void hypervisor_died(struct nfd_side *s, int error)
 {
 	s->dead = true;
@@ -194,6 +216,11 @@ bool nfd_side_events(struct nfd *d, uint32_t side)
 		if (n < 0) {
 			hypervisor_died(s, n);
 			break;
+		}
+		if (s->silent) {
+			s->silent = false;
+			nfd_log("xenstored answers again");
+			s->rescan = true;
 		}
 		route(d, side, path, token);
 	}
