@@ -149,6 +149,8 @@ struct measure {
 	struct win_plan plan;
 	uint32_t count;
 	struct win_variant *variant[WIN_VARIANTS_MAX];
+	uint32_t dead_count;
+	struct win_variant *dead[WIN_VARIANTS_MAX]; /* failed once: not tried again */
 	struct win_totals before[WIN_VARIANTS_MAX][WIN_VARIANT_DOMAINS];
 };
 
@@ -176,7 +178,8 @@ static int parse_measure(const struct words *w, struct measure *m)
 	return m->group && m->count ? 0 : -EINVAL;
 }
 
-static void run_window(const struct measure *m, uint32_t index, struct win_variant *v, bool reverse)
+/* False: nothing comes through this variant. */
+static bool run_window(const struct measure *m, uint32_t index, struct win_variant *v, bool reverse)
 {
 	static struct win_result r;
 	struct win_variant turned = *v;
@@ -190,6 +193,7 @@ static void run_window(const struct measure *m, uint32_t index, struct win_varia
 		win_emit_error(v->name, e);
 	else
 		win_emit_window(m->group, index, &turned, &r);
+	return e >= 0;
 }
 
 /* A variant may be listed more than once, so that it stands beside each of the others. */
@@ -202,6 +206,17 @@ static bool first_of(const struct measure *m, uint32_t i)
 }
 
 /* Every round visits all variants, every other round backwards: neighbours in time are compared. */
+static void run_round(struct measure *m, uint32_t round, uint32_t position, bool reverse)
+{
+	struct win_variant *v = m->variant[round & 1 ? m->count - 1 - position : position];
+
+	for (uint32_t i = 0; i < m->dead_count; i++)
+		if (m->dead[i] == v)
+			return;
+	if (!run_window(m, round * m->count + position, v, reverse))
+		m->dead[m->dead_count++] = v;
+}
+
 static int do_measure(const struct words *w)
 {
 	static struct measure m;
@@ -216,8 +231,7 @@ static int do_measure(const struct words *w)
 			win_domain_totals(m.variant[i]->domain[d], &m.before[i][d]);
 	for (uint32_t r = 0; r < rounds; r++)
 		for (uint32_t i = 0; i < m.count; i++)
-			run_window(&m, r * m.count + i, m.variant[r & 1 ? m.count - 1 - i : i],
-				   reverse);
+			run_round(&m, r, i, reverse);
 	for (uint32_t i = 0; i < m.count; i++)
 		if (first_of(&m, i))
 			win_emit_totals(m.group, m.variant[i], m.before[i]);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "domain.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 #include "clock.h"
 #include "nf/atomics.h"
 
-#define PARK_NS 20000000ull
+#define PARK_NS 2000000000ull
 #define QUIET_NS 60000ull /* without CPU time used: asleep */
 
 static int map_counters(struct win_domain *d, int fd)
@@ -132,18 +134,47 @@ uint64_t win_domain_cpu_ns(const struct win_domain *d)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* True when none of its threads runs or wants to: one that was preempted uses no CPU either. */
+static bool all_asleep(pid_t pid)
+{
+	char path[64], stat[256];
+	struct dirent *entry;
+	bool asleep = true;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	DIR *tasks = opendir(path);
+	if (!tasks)
+		return true; /* it has ended */
+	int dir = dirfd(tasks);
+	while (asleep && (entry = readdir(tasks))) {
+		snprintf(path, sizeof(path), "%.20s/stat", entry->d_name);
+		int fd = entry->d_name[0] == '.' ? -1 : openat(dir, path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		ssize_t n = read(fd, stat, sizeof(stat) - 1);
+		close(fd);
+		stat[n > 0 ? n : 0] = '\0';
+		const char *end = strrchr(stat, ')'); /* of the name, which may hold anything */
+		asleep = !end || end[1] == '\0' || end[2] != 'R';
+	}
+	closedir(tasks);
+	return asleep;
+}
+
 bool win_domain_park(const struct win_domain *d)
 {
 	uint64_t until = win_now_ns() + PARK_NS;
 	uint64_t before, after = win_domain_cpu_ns(d);
+	bool asleep;
 
 	nf_store_relaxed(&d->control->park, 1);
 	do {
 		before = after;
 		win_sleep_ns(QUIET_NS);
 		after = win_domain_cpu_ns(d);
-	} while (after != before && win_now_ns() < until);
-	return after == before;
+		asleep = after == before && all_asleep(d->pid);
+	} while (!asleep && win_now_ns() < until);
+	return asleep;
 }
 
 void win_domain_unpark(const struct win_domain *d)

@@ -44,8 +44,8 @@ uint64_t win_domain_count(const struct win_domain *d, enum nf_counter word);
 /* CPU time the process has used so far, all threads, ns; 0 when it has ended. */
 uint64_t win_domain_cpu_ns(const struct win_domain *d);
 
-/* Puts its pollers to sleep and waits until the process uses no CPU; false: it still does after
- * 20 ms. */
+/* Puts its pollers to sleep and waits until no thread runs or wants to; false: one still does after
+ * two seconds. */
 bool win_domain_park(const struct win_domain *d);
 void win_domain_unpark(const struct win_domain *d);
 /* Orders for every generator of the domain; mode is written last. */

@@ -7,8 +7,8 @@
 
 #include "clock.h"
 
-#define FIRST_NS 200000000ull /* until the first packet must have come */
-#define DRAIN_NS 400000000ull
+#define FIRST_NS 1500000000ull /* until the first packet must have come */
+#define DRAIN_NS 2000000000ull
 #define DRAIN_STEP_NS 200000ull
 #define LATE_NS 2000000ull
 #define CHANGED_RATIO 1.5  /* of the hop before and after: the machine flipped in between */
@@ -72,23 +72,22 @@ static uint64_t under_way(const struct win_variant *v)
 	       win_domain_count(v->sink, NF_COUNTER_sink_packets);
 }
 
-/* Stops the generator and waits until every frame has arrived; false: some never did. */
+/* Stops the generator and waits until every frame has arrived; false: some never did. A generator
+ * that was preempted in the middle of a batch is done with it once its process sleeps. */
 static bool drain(const struct win_variant *v, const struct win_plan *plan, uint64_t base)
 {
 	uint64_t until = win_now_ns() + DRAIN_NS;
-	bool done = false;
 
 	win_domain_order(v->send, NF_GEN_IDLE, plan->frame_bytes, plan->batch, plan->verify_every);
-	while (!done && win_now_ns() < until) {
+	bool done = plan->ping || win_domain_park(v->send);
+	while (under_way(v) != base && win_now_ns() < until)
 		win_sleep_ns(DRAIN_STEP_NS);
-		done = under_way(v) == base;
-	}
 	if (plan->ping) {
 		win_sleep_ns(DRAIN_STEP_NS); /* the last reply */
 		win_domain_order(v->sink, NF_GEN_IDLE, plan->frame_bytes, plan->batch,
 				 plan->verify_every);
 	}
-	return done;
+	return done && under_way(v) == base;
 }
 
 static int park_all(const struct win_variant *v)
