@@ -80,7 +80,7 @@ struct nf_net_config {
 		grants;	  /* back: STATIC offers the control ring's mapping, COPY does not */
 	bool static_only; /* back offers / front demands requests of static grefs only */
 	/* back: file of its journal. A back that was killed and is opened again on the same file
-	 * re-attaches to its front, which goes on. NULL: a running front is closed. Not with hold. */
+	 * re-attaches to its front, which goes on. NULL: a running front is closed. No hold. */
 	const char *journal;
 	/* back: rings are mapped once our node's hotplug-status says "connected" */
 	bool await_hotplug;

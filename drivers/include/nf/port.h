@@ -57,7 +57,7 @@ struct nf_port_ops {
 	int (*put)(struct nf_port *p, const struct nf_buf *bufs, const struct nf_frame *frames,
 		   uint32_t nframes);
 	void (*close)(struct nf_port *p);
-	/* The device is connected or not: an interface shows it as its carrier. NULL: nothing to show.
+	/* The device is connected or not: an interface has it as its carrier. NULL: none has.
 	 * Control thread, also while the poller uses the port. */
 	void (*carrier)(struct nf_port *p, int on);
 };

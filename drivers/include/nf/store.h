@@ -21,8 +21,8 @@ struct nf_store;
 /* Takes ownership of fd (also on failure). */
 int nf_store_open(int fd, struct nf_store **out);
 void nf_store_close(struct nf_store *s); /* NULL is fine */
-/* Every later request is -ECONNRESET at once: a server that does not answer must not hold up whoever
- * only cleans up. */
+/* Every later request is -ECONNRESET at once: a server that does not answer must not hold up
+ * whoever only cleans up. */
 void nf_store_give_up(struct nf_store *s);
 /* Readable: call nf_store_next_event. Also while events are queued that came during a request. */
 int nf_store_pollfd(const struct nf_store *s);
