@@ -26,6 +26,8 @@ static uint64_t bucket_ns(uint32_t b)
 	if (b < STEPS)
 		return b;
 	uint32_t log = b / STEPS + 5;
+	if (log > 63)
+		return UINT64_MAX; /* beyond what 64 bits of nanoseconds fill */
 	uint64_t step = 1ull << (log - 6);
 	return (1ull << log) + (b % STEPS) * step + step / 2;
 }
