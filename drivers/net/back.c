@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * netback as a xenbus device, front.c's mirror. Back 2: the offer is written; front 4: its rings are
- * mapped, back 4, the queues run. Closing lets go of every page before it is said (5).
+ * netback as a xenbus device, front.c's mirror. Back 2: the offer is written; front 4: its rings
+ * are mapped, back 4, the queues run. Closing lets go of every page before it is said (5).
  */
 #include "net_back.h"
 
@@ -32,8 +32,7 @@ static int back_offer(struct nf_netback *b)
 /* The front is Connected: read, check and map what it published. */
 static int back_map(struct nf_netback *b)
 {
-	int rc = nf__front_read(&b->e, &b->offered, &b->agreed, b->refs, &b->queues,
-				&b->ctrl_refs);
+	int rc = nf__front_read(&b->e, &b->offered, &b->agreed, b->refs, &b->queues, &b->ctrl_refs);
 	if (rc) {
 		b->queues = 0;
 		return rc;
@@ -223,8 +222,7 @@ static int closing_step(struct nf_netback *b)
 	if (is_kept(b))
 		return 0;
 	/* a failure lasts until the front was Closed, or it would fail again as fast as it can */
-	if (!is_gone(other) &&
-	    (b->e.phase == NF_NET_FAILED || other != NF_XENBUS_INITIALISING))
+	if (!is_gone(other) && (b->e.phase == NF_NET_FAILED || other != NF_XENBUS_INITIALISING))
 		return 0;
 	return back_finish(b);
 }

@@ -25,8 +25,8 @@ struct nf_ctrl_back {
 	struct nf_ring_back ring;
 	struct nf_net_fault fault;
 	bool is_open;
-	bool is_replay; /* the next request may have been served by the back before us */
-	bool has_left; /* the front hung up: what its ring page shows now is nobody's */
+	bool is_replay;	 /* the next request may have been served by the back before us */
+	bool has_left;	 /* the front hung up: what its ring page shows now is nobody's */
 	uint32_t tokens; /* requests that may be served now */
 	uint64_t filled_ms;
 };
@@ -44,7 +44,7 @@ struct nf_netback {
 	bool is_held, is_offered, is_accepted;
 	bool map_grefs, map_rings;
 	bool is_attaching; /* rings go on at their rsp_prod */
-	bool is_timed; /* the timer runs: control requests wait for their turn */
+	bool is_timed;	   /* the timer runs: control requests wait for their turn */
 	bool is_met;	   /* the front was at Initialising since we were Closed */
 	uint32_t queues;
 	struct nf_net_refs refs[NF_NET_QUEUES_MAX];

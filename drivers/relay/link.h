@@ -32,14 +32,14 @@ struct nf_net_relay {
 	bool is_error_written; /* in the inner node, by us */
 	int error;	       /* of this connection; 0 none */
 	uint32_t generation;
-	uint32_t queues;     /* attached or, direct, joined */
-	int event_fd;	     /* a queue stopped */
-	int timer_fd;	     /* next attempt after a failure */
-	int epoll_fd;	     /* of all that wakes the control thread for this device */
-	bool is_late;	     /* the timer ran out, in this step */
+	uint32_t queues;      /* attached or, direct, joined */
+	int event_fd;	      /* a queue stopped */
+	int timer_fd;	      /* next attempt after a failure */
+	int epoll_fd;	      /* of all that wakes the control thread for this device */
+	bool is_late;	      /* the timer ran out, in this step */
 	uint32_t taken_tries; /* offers that met grefs L2 had not given back */
-	uint32_t backoff_ms; /* before the next attempt; 0 after a connection that ended well */
-	int stopped;	     /* atomic: its errno */
+	uint32_t backoff_ms;  /* before the next attempt; 0 after a connection that ended well */
+	int stopped;	      /* atomic: its errno */
 	struct nf__queue *queue[NF_NET_QUEUES_MAX];
 	struct nf_counters *blocks[NF_NET_QUEUES_MAX];
 	struct nf_counters *spare; /* when the page has no block left */
@@ -54,8 +54,8 @@ void nf__link_inner_close(struct nf_net_relay *r);
 /* ---- join.c: what makes one device of two ---- */
 /* direct where it would not be confined and nobody said that this is fine: says so, -EACCES. */
 int nf__link_refused(struct nf_net_relay *r);
-/* Outer is PREPARED: donates its arenas to the inner layer and lets the inner end offer. -EAGAIN: in
- * direct, L2 still holds grefs of its last connection. */
+/* Outer is PREPARED: donates its arenas to the inner layer and lets the inner end offer. -EAGAIN:
+ * in direct, L2 still holds grefs of its last connection. */
 int nf__link_offer(struct nf_net_relay *r);
 /* Inner is MAPPED: L2's wishes go to the outer end. */
 int nf__link_release(struct nf_net_relay *r);
