@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * A pure model of Xen's shared ring (drivers/include/nf/ring.h), both ends: the same u32 arithmetic,
+ * A pure model of Xen's shared ring (drivers/include/nf/ring.h), both ends: the same u32
+ * arithmetic,
  * the same answers, no shared memory. A differential test holds the C ring against it. Use it to
  * reason about indices and events; packets never come near it.
  *

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the lab makes of a console, and its list of scenarios. Booting anything is the lab's own job.
+// What the lab makes of a console, and its list of scenarios. Booting anything is the lab's
+// own job.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The model against the C ring (test/c/ring_oracle.c): the same operations, honest and hostile, must
+// The model against the C ring (test/c/ring_oracle.c): the same operations, honest and
+// hostile, must
 // give the same answers, shared words and private indices.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
