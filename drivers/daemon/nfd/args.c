@@ -10,7 +10,7 @@ static void usage(void)
 {
 	printf("nestfrontd --layer embedded:fd=N|xen[:DIR] [--outer embedded:fd=N|xen[:DIR]]\n"
 	       "           [--notify poll|adaptive|event] [--cpu N] [--spin-us N]\n"
-	       "           [--yield auto|on|off] [--name NAME] [--counters FILE]\n"
+	       "           [--yield auto|on|off] [--name NAME] [--counters FILE|fd=N]\n"
 	       "           [--run-dir DIR] [--control PATH]\n"
 	       "\n"
 	       "Drives the network devices it finds in the store of its layer. With --outer, "

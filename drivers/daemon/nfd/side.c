@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* One layer: its store, counters and control page. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -61,17 +63,24 @@ static int open_layer(struct nfd_side *s, const struct nfd_where *where)
 	return err;
 }
 
-/* A file of our own, fresh: a daemon before us may still have the old one mapped. */
+/* An inherited memfd, fd=N; or a file of our own, fresh: a daemon before us may still have the old
+ * one mapped. */
 static int counters_file(const char *path)
 {
-	char fresh[256];
+	char fresh[256], *end;
+	if (!strncmp(path, "fd=", 3)) {
+		long fd = strtol(path + 3, &end, 10);
+		return *end || end == path + 3 || fd < 3 || fd > INT_MAX ? -EBADF : (int)fd;
+	}
 	int n = snprintf(fresh, sizeof(fresh), "%s.new", path);
 	if (n < 0 || (size_t)n >= sizeof(fresh))
 		return -ENAMETOOLONG;
 	int fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
+	/* whole pages, so that others may map all of it */
 	off_t bytes = NF_COUNTERS_HEADER_BYTES + PRIVATE_BLOCKS * NF_COUNTERS_BLOCK_BYTES;
+	bytes = (bytes + NF_PAGE_BYTES - 1) / NF_PAGE_BYTES * NF_PAGE_BYTES;
 	if (ftruncate(fd, bytes) < 0 || rename(fresh, path) < 0) {
 		n = -errno;
 		close(fd);
