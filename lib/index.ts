@@ -7,6 +7,8 @@ export { Hypervisor } from './api/hypervisor.js';
 export type { HypervisorOptions } from './api/hypervisor.js';
 export type { DomainInfo, HypervisorStats } from './hypervisor/adminmsg.js';
 export { Domain } from './api/domain.js';
+export { attach, XenDomain, XenDrivers } from './api/xen.js';
+export type { AttachOptions, DriverOptions } from './api/xen.js';
 export { Grant, GrantTable, Mapping, PAGE_BYTES, SharedPages } from './api/grant.js';
 export type { GrantCopy, GrantOptions } from './api/grant.js';
 export { EventChannel } from './api/channel.js';

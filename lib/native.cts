@@ -158,7 +158,7 @@ export interface NativeLayer {
   bindChan(peer: number, port: number): Promise<NativeChannel>;
   /** A stream descriptor speaking xenstore as this domain; the caller's to close. */
   storeFd(): Promise<number>;
-  /** Another connection of the same domain; the caller's to close. */
+  /** Another connection of the same domain; the caller's to close. Code 'ENOSYS' on xen. */
   clone(): Promise<number>;
   /** Ends arenas, unmaps mappings, closes channels, then the connection. Idempotent. */
   close(): Promise<void>;
@@ -174,6 +174,8 @@ export interface Native {
   ) => NativeSeqListener;
   /** Takes ownership of `fd`, also on failure. */
   openLayer(fd: number): Promise<NativeLayer>;
+  /** @param directory of the kernel's Xen devices. Code 'ENOENT': no Xen, or modules not loaded. */
+  openXenLayer(directory: string): Promise<NativeLayer>;
 
   /** Both ends, non-blocking and close-on-exec. */
   seqpacketPair(): [number, number];

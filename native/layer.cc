@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Layer: nf_layer_open_embedded and the verbs of its table, as promises. */
+/* Layer: opening one of either kind, and the verbs of its table, as promises. */
 #include "layer.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace nf
 {
@@ -184,7 +185,11 @@ NAN_METHOD(Layer::Clone)
 	LayerRef core = OpenOne(info);
 	if (!core)
 		return;
-	auto run = [core]() { return nf_layer_embedded_clone(core->layer); };
+	auto run = [core]() {
+		if (strcmp(core->layer->ops->kind, "embedded"))
+			return -ENOSYS;
+		return nf_layer_embedded_clone(core->layer);
+	};
 	Submit(info, core,
 	       std::make_unique<PlainJob>(core, "layer.clone", AtExit::kSkip, run, Number));
 }
@@ -232,10 +237,16 @@ class OpenJob final : public Job
 	OpenJob(const EnvRef &env, int fd) : Job(env, "layer.open"), fd_(fd)
 	{
 	}
+	OpenJob(const EnvRef &env, const std::string &xen_dir)
+	    : Job(env, "layer.openXen"), xen_dir_(xen_dir)
+	{
+	}
 
       protected:
 	int Run() override
 	{
+		if (!xen_dir_.empty())
+			return nf_layer_open_xen(xen_dir_.c_str(), &layer_);
 		return nf_layer_open_embedded(fd_, &layer_);
 	}
 	v8::MaybeLocal<v8::Value> Value() override
@@ -248,7 +259,8 @@ class OpenJob final : public Job
 	}
 
       private:
-	int fd_;
+	int fd_ = -1;
+	std::string xen_dir_; /* empty: embedded */
 	struct nf_layer *layer_ = nullptr;
 };
 
@@ -258,6 +270,18 @@ NAN_METHOD(OpenLayer)
 	if (!ArgFd(info, 0, &fd))
 		return;
 	Job *job = new OpenJob(EnvOf(info), fd);
+	info.GetReturnValue().Set(job->MakePromise());
+	job->Start();
+}
+
+NAN_METHOD(OpenXenLayer)
+{
+	std::string dir;
+	if (!ArgString(info, 0, "directory", &dir))
+		return;
+	if (dir.empty())
+		return Nan::ThrowTypeError("directory must not be empty");
+	Job *job = new OpenJob(EnvOf(info), dir);
 	info.GetReturnValue().Set(job->MakePromise());
 	job->Start();
 }
@@ -287,6 +311,7 @@ void InitLayer(v8::Local<v8::Object> target, v8::Local<v8::Value> data)
 	SetMethod(tpl, "close", Layer::CloseLayer, data);
 	EnvOf(data)->layer.Reset(Nan::GetFunction(tpl).ToLocalChecked());
 	Export(target, "openLayer", OpenLayer, data);
+	Export(target, "openXenLayer", OpenXenLayer, data);
 }
 
 } // namespace nf
