@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { native } from '../native.cjs';
 import type { Domain } from './domain.js';
+import { isGntalloc } from './gntalloc.js';
 import type { Key } from './protocol.js';
 import { PAGE_BYTES } from './protocol.js';
 import { Refusal } from './refusal.js';
@@ -93,6 +94,8 @@ export class Arena {
   }
 
   #sealReadonly(): void {
+    // pages of real Xen have no read-only twin; whoever donated them could always write to them
+    if (this.donated && isGntalloc(this.fd)) return;
     const wanted = native.F_SEAL_FUTURE_WRITE | native.F_SEAL_SEAL;
     if ((native.memfdSeals(this.fd) & native.F_SEAL_FUTURE_WRITE) === 0) {
       try {

@@ -13,6 +13,7 @@ import {
   PAGE_BYTES,
 } from './protocol.js';
 import { charge } from './quota.js';
+import { isGntalloc } from './gntalloc.js';
 import { Refusal } from './refusal.js';
 
 /** What the grant handlers need of the hypervisor. */
@@ -108,6 +109,7 @@ export function donate(host: GrantHost, conn: Connection, { message, fds }: Requ
 
 /** A donor must not be able to take the memory away under the inner domain. */
 function checkPages(fd: number, offset: number, pages: number): void {
+  if (offset % PAGE_BYTES === 0 && isGntalloc(fd)) return; // its pages live as long as the file
   let seals: number;
   try {
     seals = native.memfdSeals(fd);
