@@ -39,7 +39,7 @@ export interface SharedRing {
   readonly slots: Uint32Array;
 }
 
-/** Memory of a ring as the front leaves it: producers 0, events 1. RangeError: not one slot fits. */
+/** Memory of a ring as the front leaves it: producers 0, events 1. RangeError: no slot fits. */
 export function createSharedRing(ringBytes: number, slotBytes: number): SharedRing {
   const count = ringCount(ringBytes, slotBytes);
   if (count === 0)
