@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { writeFileSync } from 'node:fs';
 
+import { environment, finished } from '../../bench/lib/environment.js';
 import { SCENARIOS } from '../lab/scenarios.js';
-import { runLab } from '../lab/run.js';
+import { labShell, runLab } from '../lab/run.js';
 import { EXIT, table } from '../command.js';
 import type { CommandModule } from '../command.js';
 
@@ -21,12 +22,17 @@ export const command: CommandModule = {
           ]).forEach((line) => context.print(line));
       });
     command
+      .command('shell')
+      .description("one machine, dom0's prompt on this terminal; Ctrl-A X ends it")
+      .action(() => labShell((l) => context.note(l), context.signal));
+    command
       .command('run')
       .description('boot real Xen under QEMU and run scenarios')
       .argument('<scenario...>', 'names, or all')
       .option('--json <file>', 'write the results as JSON')
       .option('--allow-skip', 'a skipped scenario is no failure')
       .action(async (names: string[], options: { json?: string; allowSkip?: boolean }) => {
+        const started = environment(['lab', 'run', ...names]);
         const result = await runLab(
           names.includes('all') ? 'all' : names,
           (l) => context.note(l),
@@ -38,7 +44,15 @@ export const command: CommandModule = {
           );
         result.faults.forEach((f) => context.print(`fault ${f}`));
         if (options.json !== undefined)
-          writeFileSync(options.json, JSON.stringify({ schemaVersion: 1, ...result }, null, 2));
+          writeFileSync(
+            options.json,
+            JSON.stringify(
+              { schemaVersion: 1, environment: finished(started), ...result },
+              null,
+              2,
+            ),
+          );
+        if (context.signal.aborted) return;
         const bad = result.scenarios.some(
           (s) => s.status === 'fail' || (s.status === 'skip' && options.allowSkip !== true),
         );

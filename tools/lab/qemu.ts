@@ -21,6 +21,8 @@ export interface Machine {
   readonly share: string;
   /** Name of a job in guest/. */
   readonly job: string;
+  /** Scenarios to run; others of the job are left out. Absent: all. (A comma ends QEMU's option.) */
+  readonly only?: readonly string[];
   /** File for the whole console. */
   readonly consoleFile: string;
   /** MiB of the machine and of dom0. */
@@ -37,9 +39,9 @@ export function accelerator(): 'kvm' | 'tcg' {
   return /^flags.*\b(svm|vmx)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8')) ? 'kvm' : 'tcg';
 }
 
-function argumentsOf(m: Machine): string[] {
+function argumentsOf(m: Machine, serial = 'stdio'): string[] {
   const kvm = accelerator() === 'kvm';
-  const linux = `console=hvc0 loglevel=4 mitigations=off panic=1 lab.role=dom0 lab.job=${m.job}`;
+  const linux = `console=hvc0 loglevel=4 mitigations=off panic=1 lab.role=dom0 lab.job=${m.job}${m.only ? ` lab.only=${m.only.join(':')}` : ''}`;
   return [
     ...(kvm ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi', '-cpu', TCG_CPU]),
     '-smp',
@@ -50,7 +52,7 @@ function argumentsOf(m: Machine): string[] {
     '-no-reboot',
     '-nodefaults',
     '-serial',
-    'stdio',
+    serial,
     '-monitor',
     'none',
     '-kernel',
@@ -109,5 +111,16 @@ export function boot(
       signal?.removeEventListener('abort', abort);
       log.end(() => resolve(end));
     });
+  });
+}
+
+/** Boots with the machine's console on this terminal; resolves when it powered off. */
+export function bootOnTerminal(m: Machine, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // mon: so that Ctrl-C is dom0's; Ctrl-A X ends the machine
+    const child = spawn('qemu-system-x86_64', argumentsOf(m, 'mon:stdio'), { stdio: 'inherit' });
+    signal?.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
+    child.on('error', reject);
+    child.on('close', () => resolve());
   });
 }

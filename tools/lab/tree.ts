@@ -48,7 +48,7 @@ const XENSTORE_LINKS = ['read', 'write', 'ls', 'list', 'rm', 'watch', 'exists'];
 export type ImageKind = keyof typeof CONTENTS;
 
 /** The libraries a program of the packages needs, found by the packages' own loader. */
-async function libraries(root: string, program: string): Promise<string[]> {
+export async function libraries(root: string, program: string): Promise<string[]> {
   const path = LIBRARY_DIRS.map((d) => join(root, d)).join(':');
   const loader = join(root, 'lib/x86_64-linux-gnu/ld-linux-x86-64.so.2');
   const listed = await run(loader, ['--library-path', path, '--list', program], { seconds: 20 });

@@ -2,10 +2,30 @@
 # Our back in dom0: starting it, and what it must not leave behind.
 
 back_start() {
-	nestfrontd --layer xen --name back "$@" >>/tmp/back.log 2>&1 &
+	BACKS=$((${BACKS:-0} + 1))
+	nestfrontd --layer xen --name back >/tmp/back.$BACKS.log 2>&1 &
 	BACK=$!
-	wait_for 5 grep -q ready /tmp/back.log || say "fault our back does not start"
-	back_holds >/tmp/back.idle
+	wait_for 10 grep -q ready /tmp/back.$BACKS.log || { say "fault our back does not start"; return 1; }
+	[ -e /tmp/back.idle ] || back_holds >/tmp/back.idle
+}
+
+# Killed in the middle of a stream and started again, unknown to the guest: every byte arrives.
+# back_killed GUEST TEST
+back_killed() {
+	guest_do $1 10 "nf-netperf client --host $HOST --port 7000 --seconds 9 --test $2 --seed 31 \
+--json >/tmp/killed.out 2>&1 &"
+	for _kill in 1 2; do
+		sleep 2
+		kill -9 $BACK
+		wait $BACK 2>/dev/null
+		back_start || return 1
+	done
+	guest_do $1 60 'for i in $(seq 1 500); do grep -q . /tmp/killed.out && break; usleep 100000
+done; cat /tmp/killed.out' >/tmp/killed.out
+	tail -n 5 /tmp/back.$BACKS.log
+	cat /tmp/killed.out
+	grep -q '"ok":true' /tmp/killed.out || return 1
+	say "value bytes $(number bytes </tmp/killed.out)"
 }
 
 # Descriptors by what they are, and pages of others that are mapped.
@@ -24,3 +44,6 @@ back_clean() {
 	echo 'our back still holds something of a guest that is gone'
 	return 1
 }
+
+# For the host, which knows what each word means.
+back_counters() { cp /run/nestfront/back/counters /mnt/$1.back.counters; }

@@ -14,7 +14,8 @@ ln -s /run /var/run
 mkdir -p /run/xen /run/xenstored /run/lock /var/lock /mnt
 option() { sed -n "s/.*lab\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 role=$(option role)
-for m in xenfs xen-evtchn xen-gntdev xen-gntalloc tun; do modprobe $m || echo "@@NF fault module $m"; done
+modprobe xen-gntalloc limit=8192 || echo "@@NF fault module xen-gntalloc"
+for m in xenfs xen-evtchn xen-gntdev tun; do modprobe $m || echo "@@NF fault module $m"; done
 mount -t xenfs xenfs /proc/xen
 ip link set lo up
 . /lab/$role.sh

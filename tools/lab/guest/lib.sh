@@ -39,6 +39,14 @@ wait_for() {
 
 not() { ! "$@"; }
 
+# wanted SCENARIO: false when others were asked for
+wanted() {
+	_only=$(option only)
+	[ -z "$_only" ] && return 0
+	case ":$_only:" in *":$1:"*) return 0 ;; esac
+	return 1
+}
+
 begin() {
 	dmesg -c >/dev/null 2>&1
 	xl dmesg -c >/dev/null 2>&1
@@ -99,7 +107,7 @@ guest_create() {
 	guest_config "$@"
 	xl create -q /tmp/$1.cfg || return 1
 	guest_attach $1
-	wait_for 90 grep -q '@@GUEST ready' /tmp/$1.out || {
+	wait_for 180 grep -q "@@GUEST ready" /tmp/$1.out || {
 		tail -n 20 /tmp/$1.out
 		echo "guest $1 did not come up"
 		return 1

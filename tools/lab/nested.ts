@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Runs inside L1, a Linux guest of real Xen: the embedded hypervisor with a tenant and L2, the relay
+ * between L2 and this guest's own vif, whose backend is the provider's. Ends on SIGTERM.
+ * Usage: node nested.js MODE COUNTERS-FILE; prints one line of JSON when connected, then every
+ * second writes the relay's counters.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+
+import { Hypervisor, NetLink } from '../../lib/index.js';
+import type { Domain } from '../../lib/index.js';
+import { executable } from '../../lib/stack/paths.js';
+
+const [mode = 'translate', countersFile = '/tmp/relay.json'] = process.argv.slice(2);
+const OUTER = 'device/vif/0';
+
+/** This guest's own part of the provider's store. */
+const read = (key: string): string =>
+  execFileSync('xenstore-read', [`${OUTER}/${key}`], { encoding: 'utf8' }).trim();
+
+async function driver(domain: Domain, ...more: string[]): Promise<ChildProcess> {
+  const fd = await domain.connect();
+  const args = ['--layer', 'embedded:fd=3', '--name', domain.name, ...more];
+  const child = spawn(executable('nestfrontd'), args, { stdio: ['ignore', 'pipe', 'inherit', fd] });
+  await new Promise<void>((resolve, reject) => {
+    child.stdout!.once('data', () => resolve());
+    child.once('exit', (code) => reject(new Error(`${domain.name} ended with ${String(code)}`)));
+  });
+  return child;
+}
+
+await using h1 = await Hypervisor.start({ name: 'H1', log: (l) => process.stderr.write(`${l}\n`) });
+const tenant = await h1.createDomain({ name: 'L1', domid: 0, privileged: true });
+const guest = await h1.createDomain({ name: 'L2', domid: 1 });
+const children = [await driver(tenant, '--outer', 'xen'), await driver(guest)];
+const link = await NetLink.attach(
+  {
+    store: await h1.store(),
+    devid: 0,
+    front: { domain: guest, port: 'tap:nf0' },
+    back: { domain: tenant },
+    mac: read('mac'),
+  },
+  { back: { relay: mode, 'relay-outer': '0' } },
+);
+await link.connected({ timeoutMs: 40_000 });
+process.stdout.write(`${JSON.stringify({ connected: mode })}\n`);
+
+const timer = setInterval(() => {
+  void tenant.counters().then((page) => {
+    const relay = page.total({ kind: 'netrelay' });
+    writeFileSync(countersFile, JSON.stringify(relay));
+  });
+}, 1000);
+await new Promise<void>((resolve) => process.once('SIGTERM', () => resolve()));
+clearInterval(timer);
+await link.detach({ timeoutMs: 10_000 });
+for (const child of children.reverse()) child.kill('SIGTERM');
