@@ -40,7 +40,8 @@ export const command: CommandModule = {
         );
         for (const s of result.scenarios)
           context.print(
-            `${s.status.padEnd(5)} ${s.name.padEnd(20)} ${s.seconds.toFixed(0).padStart(4)} s  ${s.reason ?? ''}`,
+            `${s.status.padEnd(5)} ${s.name.padEnd(20)} ` +
+              `${s.seconds.toFixed(0).padStart(4)} s  ${s.reason ?? ''}`,
           );
         result.faults.forEach((f) => context.print(`fault ${f}`));
         if (options.json !== undefined)

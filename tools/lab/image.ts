@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * Root file systems of the lab as initramfs images: busybox, the toolstack, kernel modules, our own
- * static executables and the scripts of guest/. The packages' part is cached by their versions; ours
- * is a second cpio, appended for every run, so that a rebuilt driver never meets a stale image.
+ * static executables and the scripts of guest/. The packages' part is cached by their versions;
+ * ours is a second cpio, appended for every run: a rebuilt driver never meets a stale image.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

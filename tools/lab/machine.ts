@@ -42,7 +42,8 @@ async function needTools(): Promise<void> {
     throw new NestfrontError(
       'NF_EPERM',
       'lab',
-      `missing on this machine: sudo apt-get install --no-install-recommends ${[...missing].join(' ')}`,
+      'missing on this machine: sudo apt-get install --no-install-recommends ' +
+        [...missing].join(' '),
     );
 }
 

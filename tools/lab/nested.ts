@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Runs inside L1, a Linux guest of real Xen: the embedded hypervisor with a tenant and L2, the relay
- * between L2 and this guest's own vif, whose backend is the provider's. Ends on SIGTERM.
+ * Runs inside L1, a Linux guest of real Xen: the embedded hypervisor with a tenant and L2, the
+ * relay between L2 and this guest's own vif, whose backend is the provider's. Ends on SIGTERM.
  * Usage: node nested.js MODE COUNTERS-FILE; prints one line of JSON when connected, then every
  * second writes the relay's counters.
  */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
- * The lab's Debian packages: fetched with apt from a source list of the lab's own (bookworm), unpacked
- * and never installed, so that no boot loader or service of the host changes. Cached by version.
+ * The lab's Debian packages: fetched with apt from a source list of the lab's own (bookworm),
+ * unpacked and never installed, so that no boot loader or service of the host changes. Cached by
+ * version.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';

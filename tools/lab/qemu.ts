@@ -21,7 +21,7 @@ export interface Machine {
   readonly share: string;
   /** Name of a job in guest/. */
   readonly job: string;
-  /** Scenarios to run; others of the job are left out. Absent: all. (A comma ends QEMU's option.) */
+  /** Scenarios to run; others of the job are left out. Absent: all. */
   readonly only?: readonly string[];
   /** File for the whole console. */
   readonly consoleFile: string;
@@ -41,7 +41,10 @@ export function accelerator(): 'kvm' | 'tcg' {
 
 function argumentsOf(m: Machine, serial = 'stdio'): string[] {
   const kvm = accelerator() === 'kvm';
-  const linux = `console=hvc0 loglevel=4 mitigations=off panic=1 lab.role=dom0 lab.job=${m.job}${m.only ? ` lab.only=${m.only.join(':')}` : ''}`;
+  const only = m.only ? ` lab.only=${m.only.join(':')}` : ''; // a comma would end QEMU's option
+  const linux =
+    'console=hvc0 loglevel=4 mitigations=off panic=1 lab.role=dom0 ' + `lab.job=${m.job}${only}`;
+  const ram = `dom0_mem=${m.dom0Memory}M,max:${m.dom0Memory}M`;
   return [
     ...(kvm ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi', '-cpu', TCG_CPU]),
     '-smp',
@@ -60,7 +63,7 @@ function argumentsOf(m: Machine, serial = 'stdio'): string[] {
     '-initrd',
     `${m.images.kernel} ${linux},${m.initrd}`,
     '-append',
-    `console=com1 com1=115200,8n1 dom0_mem=${m.dom0Memory}M,max:${m.dom0Memory}M noreboot spec-ctrl=no`,
+    `console=com1 com1=115200,8n1 ${ram} noreboot spec-ctrl=no`,
     '-fsdev',
     `local,id=fs0,path=${m.share},security_model=none`,
     '-device',
@@ -68,7 +71,7 @@ function argumentsOf(m: Machine, serial = 'stdio'): string[] {
   ];
 }
 
-/** Boots, hands every console line to onLine with seconds since the start, and says how it ended. */
+/** Boots, hands every console line with its seconds to onLine, and says how it ended. */
 export function boot(
   m: Machine,
   onLine: (line: string, seconds: number) => void,

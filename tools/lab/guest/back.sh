@@ -5,7 +5,10 @@ back_start() {
 	BACKS=$((${BACKS:-0} + 1))
 	nestfrontd --layer xen --name back >/tmp/back.$BACKS.log 2>&1 &
 	BACK=$!
-	wait_for 10 grep -q ready /tmp/back.$BACKS.log || { say "fault our back does not start"; return 1; }
+	wait_for 10 grep -q ready /tmp/back.$BACKS.log || {
+		say 'fault our back does not start'
+		return 1
+	}
 	[ -e /tmp/back.idle ] || back_holds >/tmp/back.idle
 }
 

@@ -11,7 +11,8 @@ xenconsoled
 echo "@@NF ready $(cut -d' ' -f1 /proc/uptime)"
 modprobe virtio_pci
 modprobe 9pnet_virtio
-modprobe 9p && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 host /mnt || echo "@@NF fault 9p"
+modprobe 9p
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 host /mnt || echo "@@NF fault 9p"
 cp /mnt/vmlinux /mnt/domu.cpio /tmp/
 . /lab/lib.sh
 . /lab/suite.sh

@@ -77,8 +77,8 @@ complaints() {
 	! [ -s /tmp/complaints.new ]
 }
 
-# guest_config NAME TYPE FRONT ADDRESS [xl config lines...]: TYPE is pv, pvh or shim, FRONT is stock,
-# ours or none
+# guest_config NAME TYPE FRONT ADDRESS [xl config lines...]: TYPE is pv, pvh or shim, FRONT is
+# stock, ours or none
 guest_config() {
 	_g=$1 _type=$2 _front=$3 _address=$4
 	shift 4

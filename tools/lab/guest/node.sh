@@ -10,7 +10,8 @@ ts_on_xen() {
 		check node-runs true
 		node $NESTFRONT/dist/tools/examples/xen.js >/tmp/ts.out 2>/tmp/ts.log &
 		TS=$!
-		check attached wait_for 30 grep -q attached /tmp/ts.out || cat /tmp/ts.out /tmp/ts.log
+		check attached wait_for 60 grep -q attached /tmp/ts.out ||
+			cat /tmp/ts.out /tmp/ts.log
 		check create guest_create d1 pv stock 10.0.0.2
 		check ping-sizes ping_sizes d1
 		check stream-up seeded d1 TCP_STREAM 11
@@ -28,14 +29,16 @@ ts_on_xen() {
 		check destroyed guest_gone d1
 	else
 		cat /tmp/node.out
-		say "skip this host's Node does not run with bookworm's libraries: $(tail -n 1 /tmp/node.out)"
+		say "skip this host's Node does not run with bookworm's libraries:" \
+			"$(tail -n 1 /tmp/node.out)"
 	fi
 	end ts-on-xen
 }
 
 nested_up() {
 	guest_do l1 10 "xenstore-write device/vif/0/nestfront/relayed 1
-node $NESTFRONT/dist/tools/lab/nested.js translate /tmp/relay.json >/tmp/nested.out 2>/tmp/nested.log &
+cd $NESTFRONT/dist/tools/lab
+node nested.js translate /tmp/relay.json >/tmp/nested.out 2>/tmp/nested.log &
 echo \$! >/tmp/nested.pid"
 	guest_do l1 180 'for i in $(seq 1 1500); do grep -q connected /tmp/nested.out && break
 usleep 100000; done; cat /tmp/nested.out /tmp/nested.log; grep -q connected /tmp/nested.out' ||

@@ -70,7 +70,7 @@ detach_attach() {
 	wait_for 10 not [ -e /sys/class/net/vif$_id.0 ] || { echo "vif$_id.0 stays"; return 1; }
 	guest_do $1 20 '. /lab/net.sh; net_gone' || { echo "the guest's end stays"; return 1; }
 	xl network-attach $1 bridge=xenbr0 script=vif-lab || return 1
-	guest_do $1 40 '. /lab/net.sh; net_up' || { echo 'no link after attaching again'; return 1; }
+	guest_do $1 40 '. /lab/net.sh; net_up' || { echo 'no link after it'; return 1; }
 	guest_do $1 30 "ping -c 3 -i 0.2 -W 5 $HOST" && seeded $1 TCP_STREAM 21 1
 }
 
@@ -90,7 +90,7 @@ destroyed_under_load() {
 	load $1 TCP_STREAM rx_bytes || return 1
 	guest_detach $1
 	xl destroy $1
-	wait_for 20 domain_gone $_id || { xl list; echo 'a zombie: its pages are mapped'; return 1; }
+	wait_for 20 domain_gone $_id || { xl list; echo 'a zombie: pages mapped'; return 1; }
 	wait_for 20 not [ -e /sys/class/net/vif$_id.0 ] || { echo "vif$_id.0 stays"; return 1; }
 	wait_for 10 backend_gone $_id || { echo "the back's node stays"; return 1; }
 	servers
@@ -110,7 +110,8 @@ quick_baseline() {
 	modprobe xen-netback
 	dmesg -c >/dev/null
 	xl dmesg -c >/dev/null
-	check baseline-create guest_create s0 pv stock 10.0.0.9 && check baseline-ping ping_sizes s0 &&
+	check baseline-create guest_create s0 pv stock 10.0.0.9 &&
+		check baseline-ping ping_sizes s0 &&
 		check baseline-stream seeded s0 TCP_STREAM 3 1 &&
 		check baseline-destroy destroyed_under_load s0
 	complained >/tmp/complaints.base
