@@ -345,6 +345,9 @@ static uint32_t lost(void)
 
 int main(void)
 {
+#ifdef __SANITIZE_THREAD__
+	skip_all("kills are placed by counting instructions, and TSan's are others");
+#endif
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int fd = mkstemp(journal_path);
 	if (s == MAP_FAILED || fd < 0)
@@ -352,9 +355,8 @@ int main(void)
 	close(fd);
 	int bad = slaughter(true, 240);
 	if (bad < 0) {
-		diag("no ptrace here");
 		unlink(journal_path);
-		return 77;
+		skip_all("ptrace is refused here");
 	}
 	is(bad, 0, "every slot of both rings was answered once, as it was posted");
 	is((int)s->bad_grefs, 0, "no copy named a page that was not granted");
