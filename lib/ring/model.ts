@@ -83,7 +83,7 @@ export class FrontModel {
     return eventCrossed(this.reqProd, old, this.#shared.reqEvent);
   }
 
-  /** Responses waiting, or EPROTO: a response to a request never made, or an index gone backwards. */
+  /** Responses waiting, or EPROTO: one to a request never made, or an index gone backwards. */
   pending(): number {
     const waiting = u32(this.#shared.rspProd - this.rspCons);
     if (waiting > u32(this.reqProd - this.rspCons)) this.error = EPROTO;
@@ -120,7 +120,7 @@ export class BackModel {
     this.rspProd = this.reqCons = u32(first);
   }
 
-  /** Fills the next response slot; its free-running index, or EAGAIN: every taken request is answered. */
+  /** Fills the next response slot; its free-running index, or EAGAIN: all taken are answered. */
   put(value: number): number {
     if (u32(this.reqCons - this.rspProd) === 0) return EAGAIN;
     const idx = this.rspProd;
