@@ -26,9 +26,14 @@ for i in $(seq 1 80); do pidof nestfrontd >/dev/null || break; usleep 100000; do
 
 # Our front is not told: it finds itself in another domain, with all its grants gone.
 save_restore() {
-	xl save d1 /mnt/d1.save || return 1
+	# not to the share at once: 9p cannot send pages of another domain
+	rm -f /tmp/save
+	mkfifo /tmp/save
+	cat /tmp/save >/mnt/d1.save &
+	xl save d1 /tmp/save || return 1
+	wait $!
 	guest_detach d1
-	xl restore -q /tmp/d1.cfg /mnt/d1.save || return 1
+	xl restore /tmp/d1.cfg /mnt/d1.save || return 1
 	rm -f /mnt/d1.save
 	guest_attach d1
 	guest_do d1 20 'cat /tmp/nestfrontd.log' || return 1
