@@ -107,7 +107,7 @@ function tapRun(files, env) {
     '--reporter=tap',
     '--jobs=1',
   ];
-  return runner('tap', bin('tap'), [...args, '--timeout=180', ...files], env);
+  return runner('tap', bin('tap'), [...args, `--timeout=${flags.long ? 600 : 180}`, ...files], env);
 }
 
 function cPrograms() {
@@ -123,6 +123,7 @@ function cPrograms() {
     NF_TEST_PROGRAMS: path.join(root, folder),
     NF_TEST_LIST: programs().join(','),
     NF_TEST_ONLY: flags.only,
+    NF_TEST_SECONDS: flags.long ? '590' : '170',
     ASAN_OPTIONS: 'detect_stack_use_after_return=1:strict_string_checks=1',
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',

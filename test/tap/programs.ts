@@ -8,6 +8,7 @@ import t from 'tap';
 const folder = process.env.NF_TEST_PROGRAMS ?? join(process.cwd(), 'build', 'Release', 't');
 const wanted = (process.env.NF_TEST_LIST ?? '').split(',').filter((name) => name !== '');
 const only = process.env.NF_TEST_ONLY ?? '';
+const timeout = Number(process.env.NF_TEST_SECONDS ?? 170) * 1000;
 const built = new Set(readdirSync(folder));
 
 t.jobs = 2;
@@ -16,7 +17,7 @@ for (const name of wanted.filter((w) => w.includes(only))) {
     t.fail(`${name} was not built; see build/build.log`);
     continue;
   }
-  void t.spawn(join(folder, name), [], { buffered: true, timeout: 170_000 }, name);
+  void t.spawn(join(folder, name), [], { buffered: true, timeout }, name);
 }
 if (wanted.length === 0) t.fail('no C test programs found');
 t.end();
