@@ -79,26 +79,14 @@ static int queue_fds(struct nf_poll_item *item, int *fds, int cap)
 	struct nf_back_queue *q = queue_of(item);
 	int want[3] = {q->rings->tx_chan.fd, q->rings->rx_chan.fd,
 		       q->rx_blocked ? -1 : q->port->fd};
-	int count = 0;
-	for (int i = 0; i < 3; i++)
-		if (want[i] >= 0 && count < cap)
-			fds[count++] = want[i];
-	return count;
+	return nf__queue_fds(want, fds, cap);
 }
 
 static void queue_woken(struct nf_poll_item *item)
 {
 	struct nf_back_queue *q = queue_of(item);
-	struct nf_chan *chans[2] = {&q->rings->tx_chan, &q->rings->rx_chan};
-	for (int i = 0; i < 2; i++) {
-		if (chans[i]->fd < 0)
-			continue;
-		int merged = q->layer->ops->chan_clear(chans[i]);
-		if (merged < 0)
-			q->pending_error = -ENODEV;
-		else if (merged > 0)
-			NF_COUNT(q->counters, notify_received, merged);
-	}
+	if (nf__queue_clear(q->layer, &q->rings->tx_chan, &q->rings->rx_chan, q->counters) < 0)
+		q->pending_error = -ENODEV;
 }
 
 static void queue_failed(struct nf_poll_item *item, int error)

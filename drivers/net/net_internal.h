@@ -157,6 +157,35 @@ _Static_assert(NF_NETTXF_csum_blank == NF_FRAME_CSUM_BLANK, "same bit");
 _Static_assert(NF_NETTXF_data_validated == NF_FRAME_DATA_VALID, "same bit");
 
 /* ---- queues: the data paths, poll items ---- */
+
+/* Descriptors a queue waits on, of its channels and its port (negative: not that one); how many. */
+static inline int nf__queue_fds(const int want[3], int *fds, int cap)
+{
+	int count = 0;
+	for (int i = 0; i < 3; i++)
+		if (want[i] >= 0 && count < cap)
+			fds[count++] = want[i];
+	return count;
+}
+
+/* Drains both channels (rx closed: tx serves both) and counts; -ENODEV: a peer hung up. */
+static inline int nf__queue_clear(struct nf_layer *l, struct nf_chan *tx, struct nf_chan *rx,
+				  struct nf_counters *c)
+{
+	struct nf_chan *chans[2] = {tx, rx};
+	int rc = 0;
+	for (int i = 0; i < 2; i++) {
+		if (chans[i]->fd < 0)
+			continue;
+		int merged = l->ops->chan_clear(chans[i]);
+		if (merged < 0)
+			rc = -ENODEV;
+		else if (merged > 0)
+			NF_COUNT(c, notify_received, merged);
+	}
+	return rc;
+}
+
 struct nf_front_queue {
 	struct nf_poll_item item; /* first */
 	struct nf_front_rings *rings;
