@@ -49,7 +49,6 @@ export async function within<T>(
   limits: { signal?: AbortSignal | undefined; timeoutMs?: number | undefined; what: string },
 ): Promise<T> {
   const { signal, timeoutMs, what } = limits;
-  throwIfAborted(signal, op);
   let timer: NodeJS.Timeout | undefined;
   let onAbort: (() => void) | undefined;
   const limit = new Promise<never>((_resolve, reject) => {
@@ -65,7 +64,9 @@ export async function within<T>(
         reject(error as Error);
       }
     };
-    signal?.addEventListener('abort', onAbort, { once: true });
+    // raced even if aborted before: a promise nobody waits for would reject unhandled
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
   });
   try {
     return await Promise.race([promise, limit]);
