@@ -22,6 +22,7 @@ const HEADERS: Record<string, string> = {
   'net.h': 'net',
   'port.h': 'port',
   'offload.h': 'port',
+  'blkport.h': 'port',
   'poll.h': 'poll',
   'relay.h': 'relay',
 };
