@@ -7,7 +7,7 @@ import test from 'ava';
 import { packageRoot } from '../../lib/stack/paths.js';
 import { Collector } from '../../tools/lab/results.js';
 import type { ScenarioResult } from '../../tools/lab/results.js';
-import { BOOTS, SCENARIOS } from '../../tools/lab/scenarios.js';
+import { GROUPS, SCENARIOS, scenariosNamed } from '../../tools/lab/scenarios.js';
 
 const made = (name: string): ScenarioResult => ({
   name,
@@ -74,6 +74,22 @@ test('the first check that fails is the reason, later ones are kept', (t) => {
   t.false(scenarios[0]?.net.hashOk);
 });
 
+test('what a disk scenario says adds up', (t) => {
+  const { scenarios, faults } = collect(
+    '@@NF begin one',
+    '@@NF blk bytes 1000',
+    '@@NF blk bytes 24',
+    '@@NF blk verifyErrors 0',
+    '@@NF blk fsckClean 0',
+    '@@NF blk fsckClean 1',
+    '@@NF blk sectors 7',
+    '@@NF check fsck ok',
+    '@@NF end one',
+  );
+  t.deepEqual(scenarios[0]?.blk, { bytes: 1024, verifyErrors: 0, fsckClean: false });
+  t.deepEqual(faults, ['one: no field blk sectors']);
+});
+
 test('no stream at all is no hash that was right', (t) => {
   const { scenarios } = collect('@@NF begin one', '@@NF check create ok', '@@NF end one');
   t.false(scenarios[0]?.net.hashOk);
@@ -114,9 +130,21 @@ test('what is wrong outside of a scenario is a fault', (t) => {
   ]);
 });
 
-test('every scenario is in one boot, every boot has a script', (t) => {
-  const held = BOOTS.flatMap((boot) => boot.scenarios);
-  t.deepEqual([...held].sort(), SCENARIOS.map((s) => s.name).sort());
-  for (const { job } of BOOTS)
+test('every group has a script, every scenario one name', (t) => {
+  for (const { job } of GROUPS)
     t.true(existsSync(join(packageRoot(), 'tools/lab/guest', `${job}.sh`)), job);
+  const names = GROUPS.flatMap((group) => group.scenarios.map((s) => s.name));
+  t.deepEqual([...new Set(names)].sort(), SCENARIOS.map((s) => s.name).sort());
+});
+
+test('scenarios are asked for by name, by what they are part of, or all at once', (t) => {
+  const named = (...names: string[]): string[] => scenariosNamed(names).map((s) => s.name);
+  t.deepEqual(named('net-shim'), ['net-shim']);
+  t.deepEqual(named('net-shim', 'net-stock-ours'), [
+    'net-stock-ours-pv',
+    'net-stock-ours-pvh',
+    'net-shim',
+  ]);
+  t.is(named('all', 'net-shim').length, SCENARIOS.length);
+  t.throws(() => named('net-stock'), { message: /no scenario net-stock: nestfront lab ls/ });
 });

@@ -33,11 +33,7 @@ export const command: CommandModule = {
       .option('--allow-skip', 'a skipped scenario is no failure')
       .action(async (names: string[], options: { json?: string; allowSkip?: boolean }) => {
         const started = environment(['lab', 'run', ...names]);
-        const result = await runLab(
-          names.includes('all') ? 'all' : names,
-          (l) => context.note(l),
-          context.signal,
-        );
+        const result = await runLab(names, (l) => context.note(l), context.signal);
         for (const s of result.scenarios)
           context.print(
             `${s.status.padEnd(5)} ${s.name.padEnd(20)} ` +

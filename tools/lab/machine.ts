@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { NestfrontError } from '../../lib/errors.js';
+import type { Group } from './groups/group.js';
 import { buildImages, packOwn } from './image.js';
 import type { LabImages } from './image.js';
 import { packNode } from './node.js';
@@ -19,7 +20,6 @@ import { fetchPackages } from './packages.js';
 import type { LabPackages } from './packages.js';
 import { run } from './process.js';
 import type { Machine } from './qemu.js';
-import type { Boot } from './scenarios.js';
 
 const TOOLS: readonly (readonly [program: string, debian: string])[] = [
   ['qemu-system-x86_64', 'qemu-system-x86 seabios'],
@@ -84,7 +84,7 @@ export async function makeContext(
 
 /** Makes a machine's folder: its images, and the share that dom0 sees. */
 export async function prepare(
-  b: Boot,
+  b: Group,
   c: Context,
   only?: readonly string[],
 ): Promise<{ machine: Machine; dir: string }> {

@@ -22,6 +22,8 @@ export interface ScenarioResult {
     lossPercent?: number;
     mbitPerSecond?: { up: number; down: number };
   };
+  /** Absent where no disk was used. `bytes` were written with a pattern and read back. */
+  blk?: { bytes: number; verifyErrors: number; fsckClean: boolean };
   seconds: number;
   /** File with the whole console of the boot. */
   console: string;
@@ -49,6 +51,7 @@ export class Collector {
     else if (verb === 'end') this.#end(first, seconds);
     else if (verb === 'check') this.#check(first, second === 'ok', more.join(' '));
     else if (verb === 'value') this.#value(first, Number(second));
+    else if (verb === 'blk') this.#blk(first, Number(second));
     else if (verb === 'counter' && this.#open) this.#counter(first, second, Number(more[0]));
     else if (verb === 'skip' && this.#open) this.#skip(rest);
     else if (verb === 'fault') this.faults.push(rest);
@@ -86,6 +89,17 @@ export class Collector {
     else if (key === 'bytes') s.net.bytes += value;
     else if (key === 'lossPercent') s.net.lossPercent = value;
     else s.values[key] = value;
+  }
+
+  /** `bytes` and `verifyErrors` add up; one file system that was not clean spoils `fsckClean`. */
+  #blk(key: string, value: number): void {
+    const s = this.#open;
+    if (!s) return;
+    s.blk ??= { bytes: 0, verifyErrors: 0, fsckClean: true };
+    if (!Number.isFinite(value)) this.faults.push(`${s.name}: blk ${key} is no number`);
+    else if (key === 'fsckClean') s.blk.fsckClean &&= value === 1;
+    else if (key === 'bytes' || key === 'verifyErrors') s.blk[key] += value;
+    else this.faults.push(`${s.name}: no field blk ${key}`);
   }
 
   #counter(end: string, key: string, value: number): void {

@@ -4,14 +4,13 @@ import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Counters } from '../../lib/api/counters.js';
-import { NestfrontError } from '../../lib/errors.js';
+import type { Group, Scenario } from './groups/group.js';
 import { makeContext, prepare } from './machine.js';
 import type { Context } from './machine.js';
 import { boot, bootOnTerminal } from './qemu.js';
 import { Collector } from './results.js';
 import type { ScenarioResult } from './results.js';
-import { BOOTS, SCENARIOS, SHELL, scenarioNamed } from './scenarios.js';
-import type { Boot } from './scenarios.js';
+import { GROUPS, SCENARIOS, SHELL, scenariosNamed } from './scenarios.js';
 
 export interface LabRun {
   readonly scenarios: ScenarioResult[];
@@ -19,37 +18,51 @@ export interface LabRun {
   readonly faults: string[];
 }
 
-/** What our back in dom0 counted, from the copies of its page that a job left on the share. */
+const ENDS = ['front', 'back', 'relay'] as const;
+
+/** What our ends counted, from the copies of their pages that a job left on the share. */
 function readCounters(share: string, collector: Collector): void {
-  for (const s of collector.scenarios) {
-    const file = join(share, `${s.name}.back.counters`);
-    if (!existsSync(file)) continue;
-    const bytes = readFileSync(file);
-    const memory = new SharedArrayBuffer(bytes.length);
-    new Uint8Array(memory).set(bytes);
-    s.counters['back'] = new Counters(memory).total({ kind: 'netback' });
-  }
+  for (const s of collector.scenarios)
+    for (const end of ENDS) {
+      const file = join(share, `${s.name}.${end}.counters`);
+      if (!existsSync(file)) continue;
+      const bytes = readFileSync(file);
+      const memory = new SharedArrayBuffer(bytes.length);
+      new Uint8Array(memory).set(bytes);
+      const page = new Counters(memory);
+      for (const kind of new Set(page.blocks().map((block) => block.kind)))
+        if (kind !== 'latency')
+          s.counters[kind === `net${end}` ? end : kind] = page.total({ kind });
+    }
 }
 
-async function runBoot(b: Boot, only: readonly string[], c: Context): Promise<Collector> {
+function blank(s: Scenario | undefined, name: string, c: Context, console: string): ScenarioResult {
+  return {
+    name,
+    status: 'pass',
+    l0: { xen: '4.17', kernel: c.packages.kernel, sha256: c.images.sha256 },
+    front: { impl: s?.front ?? 'stock' },
+    back: { impl: s?.back ?? 'stock' },
+    checks: [],
+    values: {},
+    counters: {},
+    net: { bytes: 0, hashOk: false },
+    seconds: 0,
+    console,
+  };
+}
+
+async function runBoot(b: Group, only: readonly string[], c: Context): Promise<Collector> {
   const { machine, dir } = await prepare(b, c, only);
   const { consoleFile, share } = machine;
-  const collector = new Collector((name) => {
-    const s = scenarioNamed(name);
-    return {
+  const collector = new Collector((name) =>
+    blank(
+      SCENARIOS.find((s) => s.name === name),
       name,
-      status: 'pass',
-      l0: { xen: '4.17', kernel: c.packages.kernel, sha256: c.images.sha256 },
-      front: { impl: s?.front ?? 'stock' },
-      back: { impl: s?.back ?? 'stock' },
-      checks: [],
-      values: {},
-      counters: {},
-      net: { bytes: 0, hashOk: false },
-      seconds: 0,
-      console: consoleFile,
-    };
-  });
+      c,
+      consoleFile,
+    ),
+  );
   let last = 0;
   const end = await boot(
     machine,
@@ -73,24 +86,17 @@ async function runBoot(b: Boot, only: readonly string[], c: Context): Promise<Co
   return collector;
 }
 
-/** Runs every boot that holds one of the wanted scenarios. */
+/** Runs every boot that holds one of the wanted scenarios: names, what they are part of, `all`. */
 export async function runLab(
-  wanted: readonly string[] | 'all',
+  wanted: readonly string[],
   log: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<LabRun> {
-  const names = wanted === 'all' ? SCENARIOS.map((s) => s.name) : wanted;
-  for (const name of names)
-    if (scenarioNamed(name) === undefined)
-      throw new NestfrontError(
-        'NF_EINVAL',
-        'lab.run',
-        `no scenario ${name}: nestfront lab ls lists them`,
-      );
+  const names = scenariosNamed(wanted).map((s) => s.name);
   const context = await makeContext(log, signal);
-  const queue = BOOTS.map((b) => ({
+  const queue = GROUPS.map((b) => ({
     b,
-    only: b.scenarios.filter((s) => names.includes(s)),
+    only: b.scenarios.map((s) => s.name).filter((name) => names.includes(name)),
   })).filter(({ only }) => only.length > 0);
   const collectors: Collector[] = [];
   const lane = async (): Promise<void> => {
@@ -98,8 +104,9 @@ export async function runLab(
       collectors.push(await runBoot(next.b, next.only, context));
   };
   await Promise.all([lane(), lane()]);
+  const order = (s: ScenarioResult): number => SCENARIOS.findIndex(({ name }) => name === s.name);
   return {
-    scenarios: collectors.flatMap((x) => x.scenarios),
+    scenarios: collectors.flatMap((x) => x.scenarios).sort((a, b) => order(a) - order(b)),
     faults: collectors.flatMap((x) => x.faults),
   };
 }

@@ -1,98 +1,24 @@
 // SPDX-License-Identifier: MIT
-/** What the lab can run: scenarios, and the boots that hold them. */
+/**
+ * What the lab can run. One file of groups/ describes one boot with its scenarios, one script of
+ * guest/ runs them: a new group is one of each and a line here.
+ */
+import { NestfrontError } from '../../lib/errors.js';
+import { backOurs } from './groups/back-ours.js';
+import { backStock } from './groups/back-stock.js';
+import type { Group, Scenario } from './groups/group.js';
+import { node } from './groups/node.js';
 
-export interface Scenario {
-  readonly name: string;
-  readonly front: 'stock' | 'nestfront';
-  readonly back: 'stock' | 'nestfront';
-  readonly summary: string;
-}
+/** In the order in which lanes take them: the longest first. */
+export const GROUPS: readonly Group[] = [backOurs, backStock, node];
 
-export interface Boot {
-  /** Script in guest/, without .sh. */
-  readonly job: string;
-  readonly scenarios: readonly string[];
-  readonly memory: number;
-  readonly dom0Memory: number;
-  /** dom0 has Node and this package, and the share a guest's image that has them, too. */
-  readonly node?: boolean;
-  /** The watchdog's limit. */
-  readonly seconds: number;
-}
-
-export const SCENARIOS: readonly Scenario[] = [
-  {
-    name: 'baseline',
-    front: 'stock',
-    back: 'stock',
-    summary: 'stock Linux at both ends, to compare with',
-  },
-  {
-    name: 'net-ours-stock',
-    front: 'nestfront',
-    back: 'stock',
-    summary: 'our netfront in a PV guest, stock xen-netback in dom0',
-  },
-  {
-    name: 'net-stock-ours-pv',
-    front: 'stock',
-    back: 'nestfront',
-    summary: 'stock xen-netfront in a PV guest, our netback in dom0',
-  },
-  { name: 'net-stock-ours-pvh', front: 'stock', back: 'nestfront', summary: 'the same, PVH guest' },
-  {
-    name: 'net-ours-ours',
-    front: 'nestfront',
-    back: 'nestfront',
-    summary: 'ours at both ends, static grants',
-  },
-  {
-    name: 'net-shim',
-    front: 'stock',
-    back: 'nestfront',
-    summary: 'stock xen-netfront in a guest under pv-shim, our netback in dom0: Xen in Xen',
-  },
-  {
-    name: 'ts-on-xen',
-    front: 'stock',
-    back: 'nestfront',
-    summary: "the TypeScript library in dom0: attach, read a guest's counters, detach",
-  },
-  {
-    name: 'net-nested-embedded',
-    front: 'nestfront',
-    back: 'stock',
-    summary: 'our front on embedded in a PVH guest, relay translate, stock xen-netback in dom0',
-  },
-];
-
-export const BOOTS: readonly Boot[] = [
-  {
-    job: 'back-stock',
-    scenarios: ['baseline', 'net-ours-stock'],
-    memory: 2560,
-    dom0Memory: 900,
-    seconds: 1200,
-  },
-  {
-    job: 'back-ours',
-    scenarios: ['net-stock-ours-pv', 'net-stock-ours-pvh', 'net-ours-ours', 'net-shim'],
-    memory: 2560,
-    dom0Memory: 900,
-    seconds: 1200,
-  },
-  {
-    job: 'node',
-    scenarios: ['ts-on-xen', 'net-nested-embedded'],
-    memory: 3584,
-    dom0Memory: 1300,
-    node: true,
-    seconds: 1200,
-  },
-];
+/** The order of the list, and of the results. */
+export const SCENARIOS: readonly Scenario[] = [backStock, backOurs, node].flatMap(
+  (group) => group.scenarios,
+);
 
 /** The boot of `lab shell`, which runs no scenario. */
-export const SHELL: Boot = {
+export const SHELL: Group = {
   job: 'shell',
   scenarios: [],
   memory: 2560,
@@ -100,6 +26,21 @@ export const SHELL: Boot = {
   seconds: 86_400,
 };
 
-export function scenarioNamed(name: string): Scenario | undefined {
-  return SCENARIOS.find((s) => s.name === name);
+/**
+ * Scenarios by their names, by the name of what they are parts of, or `all`.
+ * @throws NestfrontError `NF_EINVAL`: a name of nothing
+ */
+export function scenariosNamed(names: readonly string[]): Scenario[] {
+  const found = new Set<Scenario>();
+  for (const name of names) {
+    const meant = SCENARIOS.filter((s) => name === 'all' || name === s.name || name === s.partOf);
+    if (meant.length === 0)
+      throw new NestfrontError(
+        'NF_EINVAL',
+        'lab.run',
+        `no scenario ${name}: nestfront lab ls lists them`,
+      );
+    meant.forEach((s) => found.add(s));
+  }
+  return SCENARIOS.filter((s) => found.has(s));
 }

@@ -4,6 +4,8 @@
 #   @@NF begin SCENARIO / @@NF end SCENARIO      what follows belongs to it
 #   @@NF check NAME ok|fail DETAIL               one thing that must hold
 #   @@NF value KEY NUMBER                        one figure
+#   @@NF blk KEY NUMBER                          bytes, verifyErrors (both add up), fsckClean (0, 1)
+#   @@NF counter END KEY NUMBER                  one counter of one end
 #   @@NF skip REASON                             the scenario could not be run here
 #   @@NF fault TEXT                              wrong outside of any scenario
 XENCONSOLE=/usr/lib/xen-4.17/bin/xenconsole

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+/** What a file of this folder describes: one boot and the scenarios its job runs. */
+
+export interface Scenario {
+  readonly name: string;
+  /** Another name that asks for it, and perhaps for others besides. */
+  readonly partOf?: string;
+  readonly front: 'stock' | 'nestfront';
+  readonly back: 'stock' | 'nestfront';
+  readonly summary: string;
+}
+
+export interface Group {
+  /** Script in guest/, without .sh. */
+  readonly job: string;
+  readonly scenarios: readonly Scenario[];
+  /** MiB of the machine and of its dom0. */
+  readonly memory: number;
+  readonly dom0Memory: number;
+  /** dom0 has Node and this package, and the share a guest's image that has them, too. */
+  readonly node?: boolean;
+  /** The watchdog's limit. */
+  readonly seconds: number;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+import type { Group } from './group.js';
+
+/** Node and TypeScript on real Xen. */
+export const node: Group = {
+  job: 'node',
+  memory: 3584,
+  dom0Memory: 1300,
+  node: true,
+  seconds: 1200,
+  scenarios: [
+    {
+      name: 'ts-on-xen',
+      front: 'stock',
+      back: 'nestfront',
+      summary: "the TypeScript library in dom0: attach, read a guest's counters, detach",
+    },
+    {
+      name: 'net-nested-embedded',
+      front: 'nestfront',
+      back: 'stock',
+      summary: 'our front on embedded in a PVH guest, relay translate, stock xen-netback in dom0',
+    },
+  ],
+};
