@@ -19,6 +19,9 @@ const HEADERS: Record<string, string> = {
   'store.h': 'xenbus',
   'device.h': 'xenbus',
   'netif.h': 'wire',
+  'blkif.h': 'wire',
+  'blkport.h': 'port',
+  'blk.h': 'blk',
   'net.h': 'net',
   'port.h': 'port',
   'offload.h': 'port',
@@ -37,7 +40,8 @@ const MAY: Record<string, string[]> = {
   poll: ['base', 'counters'],
   port: ['base', 'counters', 'wire'],
   net: ['base', 'counters', 'ring', 'wire', 'layer', 'xenbus', 'poll', 'port'],
-  relay: ['base', 'counters', 'ring', 'wire', 'layer', 'xenbus', 'poll', 'port', 'net'],
+  blk: ['base', 'counters', 'ring', 'wire', 'layer', 'xenbus', 'poll', 'port'],
+  relay: ['base', 'counters', 'ring', 'wire', 'layer', 'xenbus', 'poll', 'port', 'net', 'blk'],
 };
 
 function cModule(path: string): string | undefined {
