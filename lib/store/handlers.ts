@@ -4,13 +4,8 @@
 import type { StoreConnection } from './connection.js';
 import { find, mkdir, permissionText, remove, setPermissions, write } from './operations.js';
 import { absolute, domainPath } from './path.js';
-import {
-  formatPermission,
-  parsePermission,
-  READ,
-  type Permission,
-  type Permissions,
-} from './perms.js';
+import { formatPermission, parsePermissions, READ, type Permissions } from './perms.js';
+import type { StoreRecord } from './record.js';
 import { StoreError } from './storeerror.js';
 import { Transaction, type Limits, type NodeView, type Tree } from './tree.js';
 import type { Watch, WatchIndex } from './watches.js';
@@ -22,6 +17,10 @@ export interface StoreState {
   limits: Limits;
   introduced: Set<number>;
   specials: Map<string, Permissions>;
+  /** Domains that have another one's rights as well. */
+  targets: Map<number, number>;
+  /** Told to the server's journal with the request's other records. */
+  journal(record: StoreRecord): void;
   introduce(domid: number): void;
   release(domid: number): void;
 }
@@ -97,12 +96,11 @@ const getPerms: Handler = (state, conn, message) => {
 const setPerms: Handler = (state, conn, message) => {
   const [path = '', ...words] = split(message.payload);
   if (words.pop() !== '') throw new StoreError('EINVAL');
-  const [owner, ...others] = words.map(parsePermission);
-  if (!owner) throw new StoreError('EINVAL');
-  const permissions: [Permission, ...Permission[]] = [owner, ...others];
+  const permissions = parsePermissions(words);
   if (state.specials.has(path)) {
     if (!conn.caller.privileged) throw new StoreError('EACCES');
     state.specials.set(path, permissions);
+    state.journal({ special: path, permissions: permissions.map(formatPermission) });
     return OK;
   }
   const at = absolute(path, conn.caller.domid);

@@ -15,7 +15,7 @@ import {
 import { StoreError } from './storeerror.js';
 import type { Limits, Node, NodeView } from './tree.js';
 
-const NOTHING = Buffer.alloc(0);
+export const NOTHING = Buffer.alloc(0);
 
 /** The node if `caller` has all of `wanted`; ENOENT shows only to who may see the parent. */
 export function find(view: NodeView, path: string, caller: Caller, wanted: number): Node {

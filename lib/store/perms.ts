@@ -45,6 +45,13 @@ export function parsePermission(text: string): Permission {
   return { domid, bits };
 }
 
+/** A whole list; EINVAL when it is empty. */
+export function parsePermissions(words: readonly string[]): Permissions {
+  const [owner, ...others] = words.map(parsePermission);
+  if (!owner) throw new StoreError('EINVAL');
+  return [owner, ...others];
+}
+
 /** A new node's: the parent's, owned by who made it unless that is privileged. */
 export function inherit(parent: Permissions, caller: Caller): Permissions {
   if (caller.privileged) return parent;

@@ -4,7 +4,8 @@ import { StoreConnection } from './connection.js';
 import { handlers, type StoreState } from './handlers.js';
 import { remove, removeTree, setPermissions, write } from './operations.js';
 import { domainPath, INTRODUCE_DOMAIN, RELEASE_DOMAIN } from './path.js';
-import { READ, without, type Caller, type Permissions } from './perms.js';
+import { formatPermission, READ, without, type Caller, type Permissions } from './perms.js';
+import { nodeRecord, replay, snapshot, type StoreRecord } from './record.js';
 import { StoreError } from './storeerror.js';
 import { LIMITS, Tree, type Limits } from './tree.js';
 import { WatchIndex } from './watches.js';
@@ -13,6 +14,11 @@ import type { XsMessage } from './wire.js';
 export interface StoreServerOptions {
   log: (line: string) => void;
   limits?: Partial<Limits>;
+  /**
+   * Called with the records of each request or call that changed something, before its reply is
+   * sent: whoever keeps them, after a `snapshot()`, can make the same store again by `restore()`.
+   */
+  journal?: (records: readonly StoreRecord[]) => void;
 }
 
 const ROOT: Caller = { domid: 0, privileged: true };
@@ -23,12 +29,18 @@ export class StoreServer {
   readonly #connections = new Set<StoreConnection>();
   readonly #state: StoreState;
 
-  constructor({ log, limits }: StoreServerOptions) {
+  readonly #journal: ((records: readonly StoreRecord[]) => void) | undefined;
+  #records: StoreRecord[] = [];
+
+  constructor({ log, limits, journal }: StoreServerOptions) {
     this.#log = log;
     const watches = new WatchIndex();
     const special: Permissions = [{ domid: 0, bits: 0 }];
     this.#state = {
-      tree: new Tree((change) => watches.fire(change)),
+      tree: new Tree(
+        (change) => watches.fire(change),
+        (path, node) => this.#record(node ? nodeRecord(path, node) : { removed: path }),
+      ),
       watches,
       limits: { ...LIMITS, ...limits },
       introduced: new Set([0]),
@@ -36,10 +48,28 @@ export class StoreServer {
         [INTRODUCE_DOMAIN, special],
         [RELEASE_DOMAIN, special],
       ]),
+      targets: new Map(),
+      journal: (record) => this.#record(record),
       introduce: (domid) => this.introduce(domid),
       release: (domid) => this.domainGone(domid),
     };
     for (const path of ['/tool/xenstored', '/local/domain']) this.#write(path, '');
+    this.#journal = journal;
+  }
+
+  /** What is in the store now, without its connections; lazy: take it within one turn. */
+  snapshot(): Generator<StoreRecord, void> {
+    return snapshot(this.#state);
+  }
+
+  /**
+   * Adds what a snapshot and a journal hold, in their order; tells no watch and no journal. For a
+   * new server, before its first connection.
+   * @throws Error for a record that no server has written; the server is useless then
+   */
+  restore(records: Iterable<StoreRecord>): void {
+    for (const record of records) replay(this.#state, record);
+    this.#records = [];
   }
 
   get counts(): { connections: number; nodes: number; watches: number } {
@@ -69,6 +99,7 @@ export class StoreServer {
   /** Makes a domain's node and tells who watches `@introduceDomain`. */
   introduce(domid: number, name?: string): void {
     this.#state.introduced.add(domid);
+    this.#record({ introduced: domid });
     const path = domainPath(domid);
     this.#write(path, '');
     const permissions: Permissions = [
@@ -79,6 +110,7 @@ export class StoreServer {
     setPermissions(tree, path, permissions, ROOT, limits);
     if (name !== undefined) this.#write(`${path}/name`, name);
     this.#write(`${path}/domid`, String(domid));
+    this.#flushJournal();
     this.#fireSpecial(INTRODUCE_DOMAIN);
   }
 
@@ -89,17 +121,21 @@ export class StoreServer {
    */
   domainGone(domid: number): void {
     this.#state.introduced.delete(domid);
+    this.#state.targets.delete(domid);
+    this.#record({ released: domid });
     for (const c of this.#connections) {
       // the toolstack's connections are domid 0's as well, but live on their own
       if (c.caller.domid === domid && domid !== 0) c.close();
     }
     if (domid !== 0) this.#removeOwned(domid);
+    this.#flushJournal();
     this.#fireSpecial(RELEASE_DOMAIN);
   }
 
   /** Removes `/local/domain/<domid>`. */
   forgetDomain(domid: number): void {
     remove(this.#state.tree, domainPath(domid), ROOT);
+    this.#flushJournal();
   }
 
   close(): void {
@@ -122,12 +158,26 @@ export class StoreServer {
     try {
       const handler = handlers[message.type];
       if (!handler) throw new StoreError('ENOSYS');
-      connection.reply(message, handler(this.#state, connection, message));
+      const answer = handler(this.#state, connection, message);
+      this.#flushJournal();
+      connection.reply(message, answer);
     } catch (error) {
+      this.#flushJournal(); // what it changed before it failed
       if (error instanceof StoreError) return connection.replyError(message, error.code);
       this.#log(`store request ${message.type} failed: ${String((error as Error).stack)}`);
       connection.replyError(message, 'EIO');
     }
+  }
+
+  #record(record: StoreRecord): void {
+    if (this.#journal) this.#records.push(record);
+  }
+
+  #flushJournal(): void {
+    if (this.#records.length === 0) return;
+    const records = this.#records;
+    this.#records = [];
+    this.#journal?.(records);
   }
 
   #write(path: string, value: string): void {
@@ -151,6 +201,12 @@ export class StoreServer {
       const permissions = without(node.permissions, domid);
       if (permissions !== node.permissions) tree.set(path, { ...current, permissions });
     }
-    for (const [name, permissions] of specials) specials.set(name, without(permissions, domid));
+    for (const [name, permissions] of specials) {
+      const left = without(permissions, domid);
+      specials.set(name, left);
+      if (left !== permissions) {
+        this.#record({ special: name, permissions: left.map(formatPermission) });
+      }
+    }
   }
 }

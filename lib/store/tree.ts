@@ -56,10 +56,19 @@ export class Tree implements NodeView {
   readonly #nodes = new Map<string, Node>();
   readonly #owned = new Map<number, number>();
   readonly #onChange: (change: Change) => void;
+  readonly #onStored: (path: string, node: Node | undefined) => void;
   #generation = 0;
 
-  constructor(onChange: (change: Change) => void) {
+  /**
+   * @param onChange for the watches
+   * @param onStored a node has a new value or new permissions, or (undefined) is gone
+   */
+  constructor(
+    onChange: (change: Change) => void,
+    onStored: (path: string, node: Node | undefined) => void = () => undefined,
+  ) {
     this.#onChange = onChange;
+    this.#onStored = onStored;
     const root: Permissions = [{ domid: 0, bits: 0 }];
     this.set('/', { value: Buffer.alloc(0), children: new Set(), permissions: root });
   }
@@ -73,15 +82,18 @@ export class Tree implements NodeView {
   }
 
   set(path: string, node: Omit<Node, 'generation'>): void {
-    this.#count(this.#nodes.get(path), -1);
+    const old = this.#nodes.get(path);
+    this.#count(old, -1);
     const stored = { ...node, generation: ++this.#generation };
     this.#nodes.set(path, stored);
     this.#count(stored, 1);
+    const same = old?.value === stored.value && old.permissions === stored.permissions;
+    if (!same) this.#onStored(path, stored);
   }
 
   delete(path: string): void {
     this.#count(this.#nodes.get(path), -1);
-    this.#nodes.delete(path);
+    if (this.#nodes.delete(path)) this.#onStored(path, undefined);
   }
 
   owned(domid: number): number {

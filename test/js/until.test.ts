@@ -2,7 +2,7 @@
 import test from 'ava';
 import { within } from '../../lib/api/check.js';
 
-test('within: an abort that came before is told, and the work it leaves may fail unheard', async (t) => {
+test('within: an abort before is told, and the work it leaves may fail unheard', async (t) => {
   const unheard: unknown[] = [];
   const hear = (reason: unknown): void => void unheard.push(reason);
   process.on('unhandledRejection', hear);
