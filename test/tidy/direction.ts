@@ -20,7 +20,6 @@ const HEADERS: Record<string, string> = {
   'device.h': 'xenbus',
   'netif.h': 'wire',
   'blkif.h': 'wire',
-  'blkport.h': 'port',
   'blk.h': 'blk',
   'net.h': 'net',
   'port.h': 'port',
