@@ -24,7 +24,6 @@ const HEADERS: Record<string, string> = {
   'net.h': 'net',
   'port.h': 'port',
   'offload.h': 'port',
-  'blkport.h': 'port',
   'poll.h': 'poll',
   'relay.h': 'relay',
 };

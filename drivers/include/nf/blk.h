@@ -2,20 +2,22 @@
 /*
  * blkfront and blkback: negotiation (control thread) and data queues (poller), as nf/net.h.
  *
- * A back has a port (nf/blkport.h) that does the I/O. A front has a user: whoever wants sectors
- * read and written (an NBD server, a generator, a JS object). The user submits struct nf_blk_io
- * objects in the poller's thread; each is answered exactly once, in any order. What was not
- * answered when a connection broke is done again on the next: the user sees a slow request, no
- * error, until the front is closed.
+ * A back drives a disk (nf_disk of nf/blkport.h), one nf_blkport of it a queue. A front shows
+ * itself as one nf_blkport a queue to its user (nf_blkuser). What was submitted to it and not
+ * answered when a connection broke is done again on the next one, in order: the user sees a slow
+ * request and no error, until the front is closed.
+ *
+ * The relay uses the same negotiation with its own data code: it holds a device at the points
+ * marked HOLD, and takes the rings instead of letting the device attach queues.
  */
 #ifndef NF_BLK_H
 #define NF_BLK_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "nf/blkif.h"
+#include "nf/blkport.h"
 #include "nf/counters.h"
 #include "nf/device.h"
 #include "nf/layer.h"
@@ -25,81 +27,8 @@
 #define NF_BLK_QUEUES_MAX 8u
 #define NF_BLK_RING_PAGES_MAX 16u
 #define NF_BLK_POOL_PAGES_MAX 2048u /* payload pages of a queue */
-#define NF_BLK_IOVS_MAX 1024u	    /* of one io */
-
-/* ---- the front's user ---- */
-
-struct nf_blk_queue; /* one queue of a front, for the front's whole life */
-
-/*
- * One I/O. The caller's object, and the memory it names, are borrowed from submit until done is
- * called; a write's data must not change meanwhile (it may be sent again). Zero the rest.
- */
-struct nf_blk_io {
-	uint64_t sector;  /* first, of 512 bytes; a multiple of the disk's sector */
-	uint64_t sectors; /* of 512 bytes; 0 for a flush; any length: large ones are split */
-	uint8_t op;	  /* enum nf_blk_op, not INDIRECT */
-	uint8_t secure;	  /* of a discard */
-	uint16_t iovs;	  /* count at iov; 0: iov is not looked at, data is */
-	uint8_t *data;	  /* read, write, barrier: sectors * 512 bytes; NULL: see page */
-	/* in place of data: pieces, each a multiple of 512 bytes, together sectors * 512 */
-	const struct iovec *iov;
-	/* in place of both: pages of nf_blk_pages_take, sectors * 512 / 4096 rounded up, filled or
-	 * read in place, nothing is copied. At most nf_blk_pages_max(). */
-	const uint32_t *page;
-	/* Poller (or control thread, at close); may submit more, also this object. */
-	void (*done)(struct nf_blk_io *io);
-	void *ctx;
-	/* 0; -EIO the back failed it; -EOPNOTSUPP the back cannot; -ENODEV the front was closed */
-	int32_t status;
-	/* the front's from submit to done */
-	uint32_t nf_parts;
-	uint64_t nf_next_sector;
-	struct nf_blk_io *nf_prev, *nf_next;
-};
-
-/*
- * Takes an io: it goes to the back by the end of this round, or when there is room. Poller, from
- * the user's run or an io's done; the control thread while the queue is detached. Never blocks.
- * -EINVAL: unknown op, no data, not a multiple of the disk's sector; -ERANGE: beyond the disk;
- * -EROFS: a write to a read-only disk; -EOPNOTSUPP: the disk offers no such op; -ENODEV: closed.
- * On failure the io was not taken and done is not called.
- */
-int nf_blk_submit(struct nf_blk_queue *q, struct nf_blk_io *io);
-/* The disk as this queue's back offered it last; sectors 0 before the first connection. Poller. */
-const struct nf_blk_disk *nf_blk_queue_disk(const struct nf_blk_queue *q);
-uint32_t nf_blk_queue_index(const struct nf_blk_queue *q);
-/* Ios taken and not done. */
-uint32_t nf_blk_queue_pending(const struct nf_blk_queue *q);
-/* Granted pages of the queue for use in place, last given first taken. Returns how many were taken:
- * count, or 0. Numbers stay valid over reconnections, addresses do not. Poller. */
-uint32_t nf_blk_pages_take(struct nf_blk_queue *q, uint32_t *pages, uint32_t count);
-void nf_blk_pages_give(struct nf_blk_queue *q, const uint32_t *pages, uint32_t count);
-uint8_t *nf_blk_page(struct nf_blk_queue *q, uint32_t page); /* its 4096 bytes */
-uint32_t nf_blk_pages_max(const struct nf_blk_queue *q);     /* of one io with page set */
-
-struct nf_blk_user;
-struct nf_blk_user_ops {
-	const char *name;
-	/* Poller, each round while connected: submits what there is. Ios submitted, 0 none, or a
-	 * negative errno: the device is stopped. NULL: ios only come from done. */
-	int (*run)(struct nf_blk_user *u, struct nf_blk_queue *q);
-	/* About to sleep: > 0 there is work, 0 the descriptors will tell. NULL: 0. */
-	int (*arm)(struct nf_blk_user *u, struct nf_blk_queue *q);
-	/* Descriptors (POLLIN) beside the ring's, up to 4; NULL: none. */
-	int (*fds)(struct nf_blk_user *u, struct nf_blk_queue *q, int *fds, int cap);
-	/* One of the queue's descriptors was readable; also the ring's. NULL: nothing to do. */
-	void (*woken)(struct nf_blk_user *u, struct nf_blk_queue *q);
-	/* Control thread. disk: connected, or connected again, or resized (queues run or start
-	 * right after); NULL: the connection broke, ios wait. queues: how many are connected:
-	 * 0 .. queues - 1 are run. NULL op: nothing to do. */
-	void (*disk)(struct nf_blk_user *u, const struct nf_blk_disk *disk, uint32_t queues);
-};
-
-struct nf_blk_user {
-	const struct nf_blk_user_ops *ops;
-	void *priv;
-};
+#define NF_BLK_LIST_PAGES_MAX 256u  /* indirect pages of a queue */
+#define NF_BLK_TABLE_PAGES_MAX 3u   /* 1,024 grefs each */
 
 /* ---- both ends ---- */
 
@@ -136,12 +65,18 @@ struct nf_blk_config {
 	struct nf_poller *poller; /* where queues go; NULL with own data code */
 	struct nf_counters_map *counters;
 	const struct nf_control_page *control;
-	const char *path;	   /* device node */
-	const char *port;	   /* back: port spec (nf/blkport.h); NULL: a relay's end */
-	struct nf_blk_user *user;  /* front: borrowed until close; NULL: a relay's end */
+	const char *path; /* device node */
+	/* back: spec of nf_disk_open; front: of nf_blkuser_open. NULL: a relay's end, or: */
+	const char *port;
+	struct nf_disk *disk;	   /* back: this one, borrowed until close, in place of a spec */
+	struct nf_blkuser *users;  /* front: one a wanted queue, borrowed until close: start, stop
+				    * and run are called, close is not */
 	uint32_t queues;	   /* wanted or offered, 1 .. NF_BLK_QUEUES_MAX */
 	uint32_t ring_pages;	   /* wanted or offered at most; 0: 1 */
-	uint32_t pool_pages;	   /* front: payload pages a queue; 0: 11 a slot, at most 512 */
+	uint32_t pool_pages;	   /* front: payload pages a queue; 0: 512. The user has the first
+				    * half as its pool, requests from elsewhere are copied through
+				    * the rest */
+	uint32_t sector_bytes;	   /* back: of the disk it offers; 0: 512, or 4096 */
 	uint32_t indirect;	   /* segments at most; 0: 64 (256 KiB); up to 11: none */
 	enum nf_blk_grants grants; /* back: STATIC offers everything; PERSISTENT, COPY, MAP: no
 				    * better than that. front: STATIC, or PERSISTENT: not ours */
@@ -169,30 +104,66 @@ enum nf_blk_phase { /* as enum nf_net_phase */
 };
 
 /* ---- front ---- */
+/* A queue as negotiation leaves it: granted once, before anything is published. */
+struct nf_blkfront_rings {
+	struct nf_ring_front ring;
+	struct nf_chan chan;
+	struct nf_arena ring_arena; /* agreed.ring_pages */
+	struct nf_arena pool;	    /* payload, writable by the back; base NULL: not mapped here */
+	struct nf_arena lists;	    /* segments of indirect requests; pages 0: none */
+	struct nf_arena table;	    /* grefs to register, pages 0: none */
+	uint32_t ring_grefs[NF_BLK_RING_PAGES_MAX];
+	uint32_t pool_grefs[NF_BLK_POOL_PAGES_MAX];
+	uint32_t list_grefs[NF_BLK_LIST_PAGES_MAX];
+	uint32_t table_grefs[NF_BLK_TABLE_PAGES_MAX];
+};
+
 struct nf_blkfront;
-/* cfg is copied, what it points to but the strings is borrowed until close. */
+/* cfg is copied; what it points to, but the strings, is borrowed until close. */
 int nf_blkfront_open(const struct nf_blk_config *cfg, struct nf_blkfront **out);
 /* Advances after any store event; never blocks for the peer. Returns the phase or a negative errno
  * that ended the connection (the object stays, phase FAILED). */
 int nf_blkfront_step(struct nf_blkfront *f);
-/* Orderly: 5, waits (by step) for the back, 6. Ios wait for close. */
+/* Orderly: 5, waits (by step) for the back, 6. What is in flight waits for close. */
 int nf_blkfront_shutdown(struct nf_blkfront *f);
-/* At once; ios that are not done are done with -ENODEV. NULL is fine. */
+/* At once; users are stopped, requests in flight are never answered. NULL is fine. */
 void nf_blkfront_close(struct nf_blkfront *f);
 int nf_blkfront_phase(const struct nf_blkfront *f);
 int nf_blkfront_state(const struct nf_blkfront *f);   /* xenbus, as last written */
 int nf_blkfront_ctrl_fd(const struct nf_blkfront *f); /* to wait on (POLLIN), then step */
+const struct nf_blk_features *nf_blkfront_offered(const struct nf_blkfront *f);
 const struct nf_blk_features *nf_blkfront_agreed(const struct nf_blkfront *f);
 enum nf_blk_grants nf_blkfront_grants(const struct nf_blkfront *f);
-/* Queue i of the wanted ones, connected or not. NULL: no such queue. */
-struct nf_blk_queue *nf_blkfront_queue(struct nf_blkfront *f, uint32_t i);
 uint32_t nf_blkfront_queues(const struct nf_blkfront *f); /* connected */
+/*
+ * The disk as one queue of it: for who has no nf_blkuser. submit and reap in the thread that runs
+ * the queue (its poller), or any one thread with no poller configured: then nf_blkfront_item's
+ * ops->run is called there. Same object for the front's life; geometry sectors 0 before the first
+ * connection, submit takes requests from then on, also while it is not connected. NULL: no such
+ * queue.
+ */
+struct nf_blkport *nf_blkfront_port(struct nf_blkfront *f, uint32_t queue);
+struct nf_poll_item *nf_blkfront_item(struct nf_blkfront *f, uint32_t queue); /* NULL: none */
+/* For a relay, as in nf/net.h. */
+void nf_blkfront_hold(struct nf_blkfront *f, uint16_t inner_owner, bool rings_too);
+int nf_blkfront_release(struct nf_blkfront *f, const struct nf_blk_features *limit);
+struct nf_blkfront_rings *nf_blkfront_rings(struct nf_blkfront *f, uint32_t queue);
 
 /* ---- back ---- */
+struct nf_blk_grefs;
+struct nf_blkback_rings {
+	struct nf_ring_back ring;
+	struct nf_chan chan;
+	struct nf_blk_grefs *grefs; /* registered ones; NULL: none */
+	struct nf_mapping ring_map;
+	uint32_t ring_grefs[NF_BLK_RING_PAGES_MAX];
+	void *ring_addrs[NF_BLK_RING_PAGES_MAX];
+};
+
 struct nf_blkback;
 int nf_blkback_open(const struct nf_blk_config *cfg, struct nf_blkback **out);
 int nf_blkback_step(struct nf_blkback *b);
-/* Orderly; what the port was asked for is waited for: no write of this connection is done after its
+/* Orderly. What the disk was asked for is waited for: no write of this connection happens after its
  * Closed was said. */
 int nf_blkback_shutdown(struct nf_blkback *b);
 /* At once. Waits for what the kernel may still be doing with the guest's pages. */
@@ -202,5 +173,10 @@ int nf_blkback_state(const struct nf_blkback *b);
 int nf_blkback_ctrl_fd(const struct nf_blkback *b);
 const struct nf_blk_features *nf_blkback_agreed(const struct nf_blkback *b);
 uint32_t nf_blkback_queues(const struct nf_blkback *b);
+/* For a relay, as in nf/net.h. */
+void nf_blkback_hold(struct nf_blkback *b, bool map_grefs, bool map_rings);
+int nf_blkback_offer(struct nf_blkback *b, const struct nf_blk_features *limit);
+int nf_blkback_accept(struct nf_blkback *b);
+struct nf_blkback_rings *nf_blkback_rings(struct nf_blkback *b, uint32_t queue);
 
 #endif
