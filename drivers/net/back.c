@@ -69,6 +69,7 @@ static int back_connect(struct nf_netback *b)
 	rc = nf__end_switch(&b->e, NF_XENBUS_CONNECTED);
 	if (rc)
 		return nf__end_fail(&b->e, rc, "connecting: %s", strerror(-rc));
+	nf__end_healed(&b->e);
 	b->e.phase = NF_NET_RUNNING;
 	nf__end_blocks(&b->e, grants, 0);
 	nf__end_notice(&b->e, "connected: %u queues, %s grants%s%s", b->queues,
@@ -123,6 +124,13 @@ static int back_failed(struct nf_netback *b, int error)
 	return error;
 }
 
+static bool has_left(struct nf_netback *b)
+{
+	if (b->ctrl.is_open && !b->ctrl.has_left)
+		b->ctrl.has_left = nf__end_chan_clear(&b->e, &b->ctrl.chan) < 0;
+	return b->ctrl.has_left;
+}
+
 static int queues_check(struct nf_netback *b)
 {
 	for (uint32_t i = 0; i < b->queues; i++) {
@@ -131,8 +139,9 @@ static int queues_check(struct nf_netback *b)
 			continue;
 		nf_poller_detach(&q->item);
 		int error = q->item.error;
-		/* pages of a guest that died read as zeroes: that is no lie of its */
-		if (nf__end_hung_up(&b->e, &b->rings[i]->tx_chan))
+		/* pages of a guest that died read as zeroes: that is no lie of its; where a relay
+		 * gave its end of the queue's channel away, the control ring's tells */
+		if (nf__end_hung_up(&b->e, &b->rings[i]->tx_chan) || has_left(b))
 			return nf__end_fail(&b->e, -ENODEV, "the front hung up without closing");
 		if (error == -EPROTO)
 			return nf__end_fault(&b->e, i, &q->fault);

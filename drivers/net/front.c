@@ -101,6 +101,7 @@ static int front_connect(struct nf_netfront *f)
 	rc = nf__front_queues_start(f);
 	if (rc)
 		return nf__end_fail(&f->e, rc, "starting queues: %s", strerror(-rc));
+	nf__end_healed(&f->e);
 	nf__end_notice(&f->e, "connected: %u queues, %s grants%s%s", f->queues,
 		       f->grants == NF_NET_GRANTS_STATIC ? "static" : "per-request",
 		       f->agreed.static_only ? " only" : "",

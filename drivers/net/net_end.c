@@ -62,6 +62,15 @@ int nf__end_fault(struct nf_net_end *e, uint32_t queue, const struct nf_net_faul
 			    (long long)fault->low, (long long)fault->high);
 }
 
+void nf__end_healed(struct nf_net_end *e)
+{
+	char path[NF_STORE_PATH_MAX];
+	/* mostly there is none, and a store that fails here says so at the next request that matters
+	 */
+	if (nf_device_key(&e->dev, false, "error", path) == 0)
+		(void)nf_store_rm(e->cfg.store, 0, path);
+}
+
 static int switch_once(struct nf_net_end *e, enum nf_xenbus_state state)
 {
 	int rc = nf_device_switch(&e->dev, state);

@@ -41,6 +41,8 @@ void nf__end_notice(struct nf_net_end *e, const char *fmt, ...)
 int nf__end_fail(struct nf_net_end *e, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for a fault a queue or ring found: names field, value, range; counts it. */
+/* It runs: what an earlier connection, or process, died of is no more in its node. */
+void nf__end_healed(struct nf_net_end *e);
 int nf__end_fault(struct nf_net_end *e, uint32_t queue, const struct nf_net_fault *fault);
 /* Switches by way of Closing where the table wants it; a vanished node is as good as Closed. */
 int nf__end_switch(struct nf_net_end *e, enum nf_xenbus_state state);

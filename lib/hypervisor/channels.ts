@@ -95,7 +95,7 @@ export function donateChan(host: GrantHost, conn: Connection, { message, fds }: 
   if (fd === undefined || fds.length !== 1) throw new Refusal('EINVAL', 'one descriptor expected');
   checkChannel(fd);
   const gift = { fd, pages: 0, fdOffset: 0, grefs: undefined };
-  host.donations.add('channel', conn.domain, inner, request, gift);
+  host.donations.add('channel', conn, inner, request, gift);
   fds.length = 0; // it is the donation's now
   return {};
 }

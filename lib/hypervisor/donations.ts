@@ -2,6 +2,7 @@
 import { native } from '../native.cjs';
 import type { Domain } from './domain.js';
 import type { Backing } from './arena.js';
+import type { Connection } from './connection.js';
 import { charge } from './quota.js';
 
 type Kind = 'pages' | 'channel';
@@ -23,6 +24,8 @@ interface Gift {
 
 export interface Donation extends Gift {
   readonly donor: Domain;
+  /** Through which it was given: it goes with that. */
+  readonly owner: Connection;
   readonly inner: Domain;
   readonly key: string;
 }
@@ -39,14 +42,15 @@ export class Donations {
   }
 
   /** Takes ownership of `gift.fd`. */
-  add(kind: Kind, donor: Domain, inner: Domain, slot: Slot, gift: Gift): void {
+  add(kind: Kind, owner: Connection, inner: Domain, slot: Slot, gift: Gift): void {
+    const donor = owner.domain;
     const key = keyOf(kind, donor, inner, slot);
     const old = this.#waiting.get(key);
     let count = 0;
     for (const donation of this.#waiting.values()) if (donation.donor === donor) count++;
     if (!old) charge('donations', count);
     if (old) native.close(old.fd);
-    this.#waiting.set(key, { ...gift, donor, inner, key });
+    this.#waiting.set(key, { ...gift, donor, owner, inner, key });
   }
 
   find(kind: Kind, inner: Domain, donor: Domain, slot: Slot): Donation | undefined {
@@ -61,8 +65,17 @@ export class Donations {
 
   /** Drops what a dead domain gave or was to get. */
   forget(domain: Domain): void {
+    this.#drop(({ donor, inner }) => donor === domain || inner === domain);
+  }
+
+  /** Drops what a process gave that is gone: nobody is to get pages of its last life. */
+  forgetOwner(connection: Connection): void {
+    this.#drop(({ owner }) => owner === connection);
+  }
+
+  #drop(which: (donation: Donation) => boolean): void {
     for (const donation of this.#waiting.values()) {
-      if (donation.donor !== domain && donation.inner !== domain) continue;
+      if (!which(donation)) continue;
       this.#waiting.delete(donation.key);
       native.close(donation.fd);
     }

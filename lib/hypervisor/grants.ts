@@ -102,7 +102,7 @@ export function donate(host: GrantHost, conn: Connection, { message, fds }: Requ
   const [fd] = fds;
   if (fd === undefined || fds.length !== 1) throw new Refusal('EINVAL', 'one descriptor expected');
   checkPages(fd, fdOffset, pages);
-  host.donations.add('pages', conn.domain, inner, key, { pages, fdOffset, grefs, fd });
+  host.donations.add('pages', conn, inner, key, { pages, fdOffset, grefs, fd });
   fds.length = 0; // it is the donation's now
   return {};
 }

@@ -159,6 +159,7 @@ export class Hypervisor {
     for (const key of [...conn.maps.keys()]) dropMap(conn, key);
     for (const arena of conn.arenas.values()) arena.end();
     conn.arenas.clear();
+    this.donations.forgetOwner(conn);
   }
 
   #die(domain: Domain, how: string): void {

@@ -10,6 +10,7 @@ import { Launched } from './launch.js';
 import type { Isolation, LaunchOptions } from './launch.js';
 import { domainPaths } from './mounts.js';
 import { executable } from './paths.js';
+import { isAlive } from './processes.js';
 import type { LayerName, PlannedDomain, StackPlan } from './plan.js';
 import type { Claim, ProcessRecord } from './registry.js';
 import type { CheckedStackConfig } from './schema.js';
@@ -25,12 +26,13 @@ export class Builder {
   readonly #signal: AbortSignal | undefined;
   readonly #hypervisors = new Map<LayerName, Hypervisor>();
   readonly #launched: Launched[] = [];
-  readonly #processes: ProcessRecord[] = [];
+  #processes: ProcessRecord[] = [];
   readonly domains: StackDomain[] = [];
   /** L1 as H0 sees it. */
   tenantOutside: Domain | undefined;
   /** The container L1's two processes live in; it outlives either. */
   #container: Launched | undefined;
+  readonly #planned = new Map<string, PlannedDomain>();
 
   constructor(o: {
     config: CheckedStackConfig;
@@ -81,6 +83,20 @@ export class Builder {
   async #stopRole(role: 'front' | 'relay' | 'back'): Promise<void> {
     const stopping = this.#launched.filter((launched) => launched.role.endsWith(`/${role}`));
     await Promise.all(stopping.map((launched) => launched.stop(GRACE_MS)));
+  }
+
+  /**
+   * A new driver process for a domain, in place of the one that ended or of one that is killed
+   * here. The domain lives on between the two: this process holds a connection of it.
+   */
+  async restart(domain: StackDomain): Promise<void> {
+    const planned = this.#planned.get(domain.name)!;
+    await domain.kill();
+    const fds = [await domain.domain.connect()];
+    const isRelay = planned.role === 'relay';
+    if (isRelay) fds.push(await this.tenantOutside!.connect());
+    const isolation = isRelay ? this.#inTenant() : this.#ownContainer(planned);
+    domain.replaceDriver(await this.#driver(planned, fds, isolation));
   }
 
   async #startHypervisor(name: LayerName, inner?: InnerLayer): Promise<void> {
@@ -175,9 +191,12 @@ export class Builder {
   ): Promise<void> {
     const countersFd = await domain.countersFd();
     const controlFd = await domain.controlFd();
+    // while we hold this, a driver that dies is a driver that died, not the end of its domain
+    const heldFd = await domain.connect();
     const { name, layer, domid } = planned;
     const isolated = this.#isolated;
-    const shared = { domain, driver, holder, isolated, countersFd, controlFd };
+    this.#planned.set(name, planned);
+    const shared = { domain, driver, heldFd, holder, isolated, countersFd, controlFd };
     this.domains.push(new StackDomain({ name, layer, domid, ...shared }));
   }
 
@@ -185,6 +204,7 @@ export class Builder {
     const { role, id, launcher } = launched;
     this.#launched.push(launched);
     this.#processes.push({ role, ...id }, { role: `${role} launcher`, ...launcher });
+    this.#processes = this.#processes.filter(isAlive); // those that were replaced are gone
     this.#claim.update({ processes: this.#processes });
   }
 

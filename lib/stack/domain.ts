@@ -49,7 +49,8 @@ export class StackDomain {
   readonly counters: Counters;
   /** Orders for its generators, and parking. */
   readonly control: ControlPage;
-  readonly #driver: Launched;
+  #driver: Launched;
+  readonly #heldFd: number;
   readonly #holder: Launched | undefined;
   readonly #isolated: boolean;
 
@@ -60,6 +61,7 @@ export class StackDomain {
     domid: number;
     domain: Domain;
     driver: Launched;
+    heldFd: number;
     holder: Launched | undefined;
     isolated: boolean;
     countersFd: number;
@@ -74,6 +76,7 @@ export class StackDomain {
     this.counters = Counters.open(o.countersFd);
     this.control = ControlPage.open(o.controlFd);
     this.#driver = o.driver;
+    this.#heldFd = o.heldFd;
     this.#holder = o.holder;
     this.#isolated = o.isolated;
   }
@@ -95,7 +98,7 @@ export class StackDomain {
     return this.#driver.running;
   }
 
-  /** Resolves when its driver process has ended, with how: `SIGKILL`, `exit code 0`. */
+  /** Resolves when its present driver process has ended, with how: `SIGKILL`, `exit code 0`. */
   get exited(): Promise<string> {
     return this.#driver.exited;
   }
@@ -155,13 +158,19 @@ export class StackDomain {
     }
   }
 
-  /** @internal Stops the driver process, in order. */
-  async stop(graceMs: number): Promise<void> {
-    await this.#driver.stop(graceMs);
+  /** @internal Ends the driver process, whatever it does. */
+  async kill(): Promise<void> {
+    await this.#driver.kill();
+  }
+
+  /** @internal A new driver process in place of the one that ended. */
+  replaceDriver(driver: Launched): void {
+    this.#driver = driver;
   }
 
   /** @internal Lets go of the descriptors; the mapped pages stay readable. */
   release(): void {
+    addon().close(this.#heldFd);
     addon().close(this.countersFd);
     addon().close(this.controlFd);
   }

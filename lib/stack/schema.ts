@@ -58,6 +58,10 @@ export const stackSchema = z.strictObject({
     .strictObject({ back: cpu.optional(), relay: cpu.optional(), front: cpu.optional() })
     .default({})
     .describe('CPU each poller is pinned to'),
+  restart: z
+    .enum(['never', 'always'])
+    .default('never')
+    .describe('drivers that end unasked are started again, with a growing pause'),
   devices: z.array(device).min(1).max(32),
 });
 

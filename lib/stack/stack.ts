@@ -12,6 +12,7 @@ import { dataProcesses, planStack } from './plan.js';
 import type { LayerName, StackPlan } from './plan.js';
 import { Claim } from './registry.js';
 import type { CheckedStackConfig, StackConfig } from './schema.js';
+import { Supervisor } from './supervisor.js';
 
 /** How a stack is brought up. */
 export interface StackOptions {
@@ -46,6 +47,9 @@ export class Stack implements AsyncDisposable {
   readonly #claim: Claim;
   readonly #plan: StackPlan;
   readonly #devices = new Map<string, StackDevice>();
+  readonly #notice: (line: string) => void;
+  readonly #restarting = new Map<StackDomain, Promise<void>>();
+  readonly #supervisor: Supervisor;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -53,7 +57,10 @@ export class Stack implements AsyncDisposable {
     claim: Claim,
     isolated: boolean,
     o: StackOptions,
+    notice: (line: string) => void,
   ) {
+    this.#notice = notice;
+    this.#supervisor = new Supervisor(notice);
     this.name = config.name;
     this.config = config;
     this.isolated = isolated;
@@ -74,9 +81,9 @@ export class Stack implements AsyncDisposable {
     throwIfAborted(options.signal, 'stack.up');
     const isolated = decideIsolation(config.isolation, notice);
     const claim = await Claim.take(config);
-    const stack = new Stack(config, claim, isolated, options);
+    const stack = new Stack(config, claim, isolated, options, notice);
     try {
-      await stack.#start(options, notice);
+      await stack.#start(options);
       return stack;
     } catch (error) {
       await stack
@@ -152,11 +159,13 @@ export class Stack implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#claim.update({ phase: 'closing' });
+    this.#supervisor.close();
+    await Promise.allSettled(this.#restarting.values());
     await this.#builder.stop();
     this.#claim.release();
   }
 
-  async #start(options: StackOptions, notice: (line: string) => void): Promise<void> {
+  async #start(options: StackOptions): Promise<void> {
     this.#claim.update({ isolated: this.isolated });
     await this.#builder.start(this.#plan);
     const outerStore = await this.hypervisor('H0').store();
@@ -177,9 +186,40 @@ export class Stack implements AsyncDisposable {
     await Promise.all(this.devices.map((device) => connectDevice(device, wait)));
     const domains = this.domains.map(domainRecord);
     this.#claim.update({ phase: 'running', domains, links: this.devices.flatMap(linkRecords) });
-    for (const domain of this.domains)
-      void domain.exited.then((how) => {
-        if (this.#closing === undefined) notice(`domain ${domain.name} ended (${how})`);
-      });
+    for (const domain of this.domains) this.#watch(domain);
+  }
+
+  /** Tells when a domain's driver ends; with `restart: always` starts it again. */
+  #watch(domain: StackDomain): void {
+    const { pid } = domain;
+    void domain.exited.then((how) => {
+      if (this.#closing !== undefined || this.#restarting.has(domain)) return;
+      this.#notice(`domain ${domain.name} ended (${how})`);
+      if (this.config.restart !== 'always' || domain.pid !== pid) return;
+      this.#supervisor.run(domain.name, () => this.restart(domain.name));
+    });
+  }
+
+  /**
+   * Starts a domain's driver process anew; one that still runs is killed. Its devices reconnect by
+   * themselves: what to expect of each mode is in docs/relay.md. A domain that is its driver's
+   * container (all but L1) starts with fresh namespaces.
+   * @param name `L0`, `L1`, or a guest
+   * @throws NestfrontError `NF_ENOENT` no such domain; `NF_EBUSY` being restarted already, or the
+   *   stack is closing; `NF_ECONNRESET` its hypervisor is gone
+   */
+  async restart(name: string): Promise<void> {
+    const domain = this.domain(name);
+    if (this.#closing !== undefined || this.#restarting.has(domain))
+      throw new NestfrontError('NF_EBUSY', 'stack.restart', `${name} is being restarted or closed`);
+    const work = this.#builder.restart(domain);
+    this.#restarting.set(domain, work);
+    try {
+      await work;
+    } finally {
+      this.#restarting.delete(domain);
+    }
+    this.#claim.update({ domains: this.domains.map(domainRecord) });
+    this.#watch(domain);
   }
 }

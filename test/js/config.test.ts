@@ -117,6 +117,7 @@ test('the JSON schema is of the same source', (t) => {
     'name',
     'network',
     'notify',
+    'restart',
   ]);
 });
 
