@@ -130,7 +130,6 @@ struct nf_disk_env {
 	bool readonly;	     /* asked for by the toolstack */
 	bool direct_io_safe; /* pages may be written by DMA while the peer holds them: O_DIRECT
 				straight into them. false: a bounce, as xl's direct-io-safe=0 */
-	uint64_t sectors;    /* for disks that have no size of their own; 0: as the spec says */
 };
 
 struct nf_disk_ops {
