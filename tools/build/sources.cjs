@@ -50,7 +50,12 @@ const lists = {
   benches: () => mains('bench/c'),
   'bench-parts': () => parts('bench/c'),
   tests: () => mains('test/c'),
-  'test-parts': () => [...parts('test/c'), ...glob('test/peer', '.c')],
+  // entry.c is libFuzzer's main and linked with clang only
+  'test-parts': () => [
+    ...parts('test/c'),
+    ...glob('test/peer', '.c'),
+    ...glob('test/fuzz', '.c').filter((f) => f !== 'test/fuzz/entry.c'),
+  ],
   c: () =>
     ['drivers', 'bench/c', 'test'].flatMap((d) => [...glob(d, '.c'), ...glob(d, '.h')]).sort(),
   cc: () => [...glob('native', '.cc'), ...glob('native', '.h')].sort(),
@@ -67,7 +72,15 @@ const CFLAGS = [
   '-pthread',
   ...WARNINGS,
 ];
-const INCLUDES = ['drivers/include', 'drivers', 'drivers/daemon', 'bench/c', 'test', 'test/peer'];
+const INCLUDES = [
+  'drivers/include',
+  'drivers',
+  'drivers/daemon',
+  'bench/c',
+  'test',
+  'test/peer',
+  'test/fuzz',
+];
 
 module.exports = { ROOT, lists, CFLAGS, INCLUDES };
 

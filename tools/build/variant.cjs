@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 'use strict';
-// `node tools/build/variant.cjs asan|tsan|coverage|werror`: all C code once more into build/NAME
-// with other flags, by a generated makefile (node-gyp keeps one build folder only). Programs are
-// the C tests and, so that they at least link, the daemons and benches.
+// `node tools/build/variant.cjs asan|tsan|coverage|werror|fuzz`: all C code once more into
+// build/NAME with other flags, by a generated makefile (node-gyp keeps one build folder only).
+// Programs are the C tests and, so that they at least link, the daemons and benches.
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -19,21 +19,24 @@ const VARIANTS = {
   tsan: ['-O1', '-g', '-fsanitize=thread', '-Wno-tsan'],
   coverage: ['-O0', '-g', '--coverage', '-fprofile-update=atomic'],
   werror: ['-O2', '-Werror'],
+  fuzz: ['-O1', '-g', '-fsanitize=fuzzer-no-link,address,undefined', '-fno-sanitize-recover=all'],
 };
+/** libFuzzer comes with clang; fuzz builds one program, test/fuzz/entry.c. */
+const FUZZ_CC = process.env.NF_FUZZ_CC ?? 'clang';
 
 /** Object rules with depfiles, one archive a library, one link line a program. */
-function makefile(dir, flags) {
+function makefile(name, dir, flags) {
   const object = (f) => `${dir}/${f.replace(/\.c$/, '.o')}`;
   const out = [
-    `CC ?= cc`,
+    name === 'fuzz' ? `CC := ${FUZZ_CC}` : `CC ?= cc`,
     `FLAGS := ${[...CFLAGS, ...flags, ...INCLUDES.map((i) => `-I${i}`)].join(' ')}`,
   ];
   const objects = [];
   const goals = [];
-  const library = (name, sources) => {
+  const library = (lib, sources) => {
     objects.push(...sources.map(object));
-    out.push(`${dir}/${name}.a: ${sources.map(object).join(' ')}`, '\t@rm -f $@; ar crs $@ $^');
-    return `${dir}/${name}.a`;
+    out.push(`${dir}/${lib}.a: ${sources.map(object).join(' ')}`, '\t@rm -f $@; ar crs $@ $^');
+    return `${dir}/${lib}.a`;
   };
   const core = library('core', lists.core());
   const daemon = library('daemon', lists['daemon-parts']());
@@ -46,11 +49,19 @@ function makefile(dir, flags) {
     out.push(`${goal}: ${object(source)} ${libraries.join(' ')}`);
     out.push('\t@mkdir -p $(@D); $(CC) $(FLAGS) -o $@ $^');
   };
-  for (const s of lists.tests()) program(s, 't/', [test, daemon, core]);
-  for (const s of lists.daemons()) program(s, '', [daemon, core]);
-  for (const s of lists.benches()) program(s, '', [bench, core]);
+  if (name === 'fuzz') {
+    const entry = object('test/fuzz/entry.c');
+    objects.push(entry);
+    goals.push(`${dir}/nf-fuzz`);
+    out.push(`${goals[0]}: ${entry} ${test} ${core}`);
+    out.push(`\t$(CC) $(FLAGS) -fsanitize=fuzzer -o $@ $^`);
+  } else {
+    for (const s of lists.tests()) program(s, 't/', [test, daemon, core]);
+    for (const s of lists.daemons()) program(s, '', [daemon, core]);
+    for (const s of lists.benches()) program(s, '', [bench, core]);
+  }
   out.push(`${dir}/%.o: %.c`, '\t@mkdir -p $(@D); $(CC) $(FLAGS) -MMD -MP -c -o $@ $<');
-  out.push(`all: ${goals.join(' ')} ${core}`, '.DEFAULT_GOAL := all');
+  out.push(`all: ${goals.join(' ')}${name === 'fuzz' ? '' : ` ${core}`}`, '.DEFAULT_GOAL := all');
   out.push(`-include ${objects.map((o) => o.replace(/\.o$/, '.d')).join(' ')}`);
   return `${out.join('\n')}\n`;
 }
@@ -59,7 +70,7 @@ function build(name) {
   const dir = `build/${name}`;
   fs.mkdirSync(path.join(ROOT, dir), { recursive: true });
   const file = path.join(ROOT, dir, 'Makefile');
-  const text = makefile(dir, VARIANTS[name]);
+  const text = makefile(name, dir, VARIANTS[name]);
   if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== text) fs.writeFileSync(file, text);
   const args = ['--no-print-directory', '-k', '-j2', '-f', `${dir}/Makefile`];
   return spawnSync('make', args, { cwd: ROOT, stdio: 'inherit' }).status === 0;
