@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "confine/confine.h"
 #include "nf/xen.h"
 #include "nfd/nfd.h"
 
@@ -24,33 +25,45 @@ static int open_signals(void)
 	return err ? -err : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* 0, or an exit code after logging. */
 static int open_all(struct nfd *d)
 {
 	const struct nfd_where *where[NFD_SIDES] = {&d->opt.layer, &d->opt.outer};
 
 	if (nfd_rundir_open(d) < 0)
-		return -1;
+		return 1;
 	nfd_rundir_counters(d);
 	d->signal_fd = open_signals();
 	if (d->signal_fd < 0) {
 		nfd_log("signalfd: %s", strerror(errno));
-		return -1;
+		return 1;
 	}
 	for (uint32_t i = 0; i < NFD_SIDES && (where[i]->fd >= 0 || where[i]->xen_dir); i++) {
 		if (nfd_side_open(&d->sides[i], where[i]) < 0)
-			return -1;
+			return where[i]->xen_dir ? NFD_EXIT_REFUSED : 1;
 		d->side_count++;
 	}
 	if (nfd_control_open(d) < 0)
-		return -1;
+		return 1;
 	d->opt.poll.control = d->sides[0].control;
 	int err = nf_poller_start(&d->opt.poll, &d->poller);
 	if (err < 0) {
 		nfd_log("poller%s: %s", d->opt.poll.cpu >= 0 ? " (is --cpu a CPU here?)" : "",
 			strerror(-err));
-		return -1;
+		return 1;
 	}
 	return 0;
+}
+
+/* From here on a peer that takes us over has little to work with. Without it we still run: the
+ * peer's lies are refused before that. */
+static void confine(const struct nfd *d)
+{
+	int err = d->opt.no_seccomp ? 0
+				    : confine_driver(d->opt.layer.xen_dir || d->opt.outer.xen_dir);
+	if (err < 0)
+		nfd_log("system calls are not restricted: %s",
+			err == -ENOSYS ? "this kernel or build has no seccomp" : strerror(-err));
 }
 
 static void close_all(struct nfd *d)
@@ -84,8 +97,12 @@ int main(int argc, char **argv)
 	if (code || help)
 		return code;
 	nfd_log_name(d.opt.name);
-	code = 1;
-	if (open_all(&d) == 0) {
+	int err = confine_capabilities();
+	if (err < 0)
+		nfd_log("capabilities stay as they are: %s", strerror(-err));
+	code = open_all(&d);
+	if (code == 0) {
+		confine(&d);
 		printf("ready\n");
 		fflush(stdout);
 		nfd_notify("READY=1");

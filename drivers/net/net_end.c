@@ -65,7 +65,8 @@ int nf__end_fault(struct nf_net_end *e, uint32_t queue, const struct nf_net_faul
 void nf__end_healed(struct nf_net_end *e)
 {
 	char path[NF_STORE_PATH_MAX];
-	/* mostly there is none, and a store that fails here says so at the next request that matters
+	/* mostly there is none, and a store that fails here says so at the next request that
+	 * matters
 	 */
 	if (nf_device_key(&e->dev, false, "error", path) == 0)
 		(void)nf_store_rm(e->cfg.store, 0, path);

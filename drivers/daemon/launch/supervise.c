@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "confine/confine.h"
 #include "launch.h"
 
 #define GRACE_S 6 /* from a forwarded SIGTERM to SIGKILL: nestfrontd takes at most 3 */
@@ -44,6 +45,14 @@ static int become_program(const struct launch *l)
 		launch_refused("no_new_privs", errno);
 		return LAUNCH_REFUSED;
 	}
+	int error = confine_domain();
+	if (error < 0 && error != -ENOSYS) {
+		launch_refused("seccomp", error);
+		return LAUNCH_REFUSED;
+	}
+	if (error < 0)
+		launch_say("this kernel has no seccomp: Xen's devices are not kept from %.100s",
+			   l->argv[0]);
 	launch_fds_close(l, true); /* the launcher waits for the end of our end of its socket */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -11,7 +11,7 @@ static void usage(void)
 	printf("nestfrontd --layer embedded:fd=N|xen[:DIR] [--outer embedded:fd=N|xen[:DIR]]\n"
 	       "           [--notify poll|adaptive|event] [--cpu N] [--spin-us N]\n"
 	       "           [--yield auto|on|off] [--name NAME] [--counters FILE|fd=N]\n"
-	       "           [--run-dir DIR] [--control PATH]\n"
+	       "           [--run-dir DIR] [--control PATH] [--seccomp on|off]\n"
 	       "\n"
 	       "Drives the network devices it finds in the store of its layer. With --outer, "
 	       "backs\n"
@@ -27,7 +27,8 @@ static void usage(void)
 	       "to\n"
 	       "stderr. SIGTERM: closes its devices in order; SIGHUP: leaves them running for the "
 	       "next\n"
-	       "instance, on Xen. Exits 0, 1 when a layer failed at the start, 2 on bad usage.\n");
+	       "instance, on Xen. Exits 0; 1 when something failed at the start; 2 on bad usage;\n"
+	       "3 when this machine has no Xen, or not all that is needed of it.\n");
 }
 
 static int complain(const char *option, const char *value, const char *wants)
@@ -87,6 +88,13 @@ static int set_yield(struct nfd_options *o, const char *value)
 	return 0;
 }
 
+static int set_seccomp(struct nfd_options *o, const char *value)
+{
+	o->no_seccomp = !strcmp(value, "off");
+	return o->no_seccomp || !strcmp(value, "on") ? 0
+						     : complain("--seccomp", value, "on or off");
+}
+
 static int set(struct nfd_options *o, const char *option, const char *value)
 {
 	int n;
@@ -98,6 +106,8 @@ static int set(struct nfd_options *o, const char *option, const char *value)
 		return set_notify(o, value);
 	if (!strcmp(option, "--yield"))
 		return set_yield(o, value);
+	if (!strcmp(option, "--seccomp"))
+		return set_seccomp(o, value);
 	if (!strcmp(option, "--cpu"))
 		return number(value, 1023, &o->poll.cpu) ? 0 : complain(option, value, "0 .. 1023");
 	if (!strcmp(option, "--spin-us")) {

@@ -40,6 +40,7 @@ struct nfd_options {
 	const char *name;
 	const char *run_dir; /* NULL: the default on Xen, else none */
 	const char *control; /* path of the control socket, NULL: none */
+	bool no_seccomp;
 };
 
 struct nfd_side {

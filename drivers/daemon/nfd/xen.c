@@ -53,7 +53,7 @@ static int budget(struct nfd_side *s, struct nfd_device *v, struct nf_net_config
 {
 	struct nf_xen_budget b;
 	char line[LINE];
-	if (!(s->layer->caps & NF_CAP_GRANT)) {
+	if (!(s->layer->caps & NF_CAP_GRANT) && nf_xen_probe_grants(s->layer) < 0) {
 		if (v->phase != -ENOSYS)
 			nfd_log("%s: no gntalloc in this kernel: modprobe xen-gntalloc", v->path);
 		return -ENOSYS;

@@ -22,6 +22,10 @@ int nf_xen_budget(struct nf_layer *l, struct nf_xen_budget *out);
 /* What to do about a budget in which `wanted` more pages do not fit. */
 void nf_xen_budget_line(const struct nf_xen_budget *b, uint32_t wanted, char *line, size_t cap);
 
+/* Looks for gntalloc again, whose module may be loaded late: 0 and NF_CAP_GRANT in l->caps, or
+ * -ENOENT. */
+int nf_xen_probe_grants(struct nf_layer *l);
+
 /*
  * 1 when a driver of the kernel is bound to the device of that node (device/vif/N,
  * backend/vif/D/N): line says how to unbind it; 0 when none is.

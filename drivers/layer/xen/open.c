@@ -92,6 +92,16 @@ int nf_xen_refresh(struct nf_layer *l)
 	return 1;
 }
 
+int nf_xen_probe_grants(struct nf_layer *l)
+{
+	int fd = nf__xen_device(nf__xen_of(l), "gntalloc", 0);
+	if (fd < 0)
+		return fd;
+	l->caps |= NF_CAP_GRANT;
+	close(fd);
+	return 0;
+}
+
 /* Without event channels nothing works; without gntalloc there are no fronts. */
 static int probe(struct nf__xen *x)
 {
@@ -99,12 +109,8 @@ static int probe(struct nf__xen *x)
 	if (fd < 0)
 		return fd;
 	close(fd);
-	fd = nf__xen_device(x, "gntalloc", 0);
-	if (fd >= 0) {
-		x->base.caps |= NF_CAP_GRANT;
-		close(fd);
-	}
-	return fd >= 0 || fd == -ENOENT ? 0 : fd;
+	int rc = nf_xen_probe_grants(&x->base);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int nf_layer_open_xen(const char *dir, struct nf_layer **out)
