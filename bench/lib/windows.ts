@@ -73,7 +73,9 @@ export class WindowSession implements AsyncDisposable {
   private constructor(child: ChildProcess, cpus: readonly [number, number]) {
     this.#child = child;
     this.cpus = cpus;
-    if (!child.stdout) throw new TypeError('nf-window needs a pipe');
+    if (!child.stdout || !child.stdin) throw new TypeError('nf-window needs pipes');
+    // that it is gone is told by the end of its answers, not by what can't be written any more
+    child.stdin.on('error', () => undefined);
     this.#answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
