@@ -56,11 +56,13 @@ static int queue_arm(struct nf_poll_item *item)
 	struct nf_ring_back *tx = &q->rings->tx;
 	if (q->pending_error)
 		return q->pending_error;
-	int more = nf_ring_back_arm(tx, 1);
+	/* requests the port had no room for wait for its room, not for more of them */
+	int more = nf_ring_back_arm(tx, q->tx_left + 1);
 	if (more < 0)
 		return nf__net_fault(&q->fault, "tx req_prod",
 				     nf_load_relaxed(&tx->shared_hdr->req_prod), tx->req_cons,
 				     (int64_t)tx->rsp_prod + tx->count);
+	more = (uint32_t)more > q->tx_left;
 	if (!q->rx_blocked)
 		return more;
 	/* posted buffers only matter to a port that lacks them */
@@ -82,6 +84,12 @@ static int queue_fds(struct nf_poll_item *item, int *fds, int cap)
 	return nf__queue_fds(want, fds, cap);
 }
 
+static int queue_room_fds(struct nf_poll_item *item, int *fds, int cap)
+{
+	struct nf_back_queue *q = queue_of(item);
+	return nf__queue_room(q->port, q->tx_left, fds, cap);
+}
+
 static void queue_woken(struct nf_poll_item *item)
 {
 	struct nf_back_queue *q = queue_of(item);
@@ -101,6 +109,7 @@ static const struct nf_poll_item_ops queue_ops = {
 	.fds = queue_fds,
 	.woken = queue_woken,
 	.failed = queue_failed,
+	.room_fds = queue_room_fds,
 };
 
 void nf__back_queue_forget(struct nf_back_queue *q)

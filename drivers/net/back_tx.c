@@ -190,6 +190,7 @@ int nf__back_tx_run(struct nf_back_queue *q)
 {
 	struct nf_ring_back *tx = &q->rings->tx;
 	int pending = nf_ring_back_pending(tx);
+	q->tx_left = 0;
 	if (pending == 0)
 		return 0;
 	if (nf__unlikely(pending < 0))
@@ -218,6 +219,8 @@ int nf__back_tx_run(struct nf_back_queue *q)
 			b.frames = (uint32_t)taken;
 			b.slots = q->tx_start[taken];
 			b.errors = 0; /* a few may be answered here; those behind are met again */
+			if (q->port->put_waits)
+				q->tx_left = (uint32_t)pending - b.slots;
 		}
 	}
 	if (b.slots == 0)

@@ -36,12 +36,13 @@ static int queue_arm(struct nf_poll_item *item)
 				     nf_load_relaxed(&tx->shared_hdr->rsp_prod), tx->rsp_cons,
 				     tx->req_prod);
 	struct nf_ring_front *rx = &q->rings->rx;
-	int more_rx = nf_ring_front_arm(rx, 1);
+	/* frames the port had no room for wait for its room, not for more of them */
+	int more_rx = nf_ring_front_arm(rx, q->rx_left + 1);
 	if (more_rx < 0)
 		return nf__net_fault(&q->fault, "rx rsp_prod",
 				     nf_load_relaxed(&rx->shared_hdr->rsp_prod), rx->rsp_cons,
 				     rx->req_prod);
-	return more_tx + more_rx;
+	return more_tx + ((uint32_t)more_rx > q->rx_left);
 }
 
 static int queue_fds(struct nf_poll_item *item, int *fds, int cap)
@@ -50,6 +51,12 @@ static int queue_fds(struct nf_poll_item *item, int *fds, int cap)
 	int want[3] = {q->rings->tx_chan.fd, q->rings->rx_chan.fd,
 		       q->tx_blocked ? -1 : q->port->fd};
 	return nf__queue_fds(want, fds, cap);
+}
+
+static int queue_room_fds(struct nf_poll_item *item, int *fds, int cap)
+{
+	struct nf_front_queue *q = queue_of(item);
+	return nf__queue_room(q->port, q->rx_left, fds, cap);
 }
 
 static void queue_woken(struct nf_poll_item *item)
@@ -71,6 +78,7 @@ static const struct nf_poll_item_ops queue_ops = {
 	.fds = queue_fds,
 	.woken = queue_woken,
 	.failed = queue_failed,
+	.room_fds = queue_room_fds,
 };
 
 void nf__front_queue_init(struct nf_front_queue *q, struct nf_front_rings *rings,

@@ -220,6 +220,7 @@ int nf__front_rx_run(struct nf_front_queue *q)
 {
 	struct nf_ring_front *rx = &q->rings->rx;
 	int pending = nf_ring_front_pending(rx);
+	q->rx_left = 0;
 	if (pending == 0)
 		return 0;
 	if (nf__unlikely(pending < 0))
@@ -231,11 +232,14 @@ int nf__front_rx_run(struct nf_front_queue *q)
 	if (nf__unlikely(rc < 0))
 		return rc;
 	if (b.frames > 0) {
-		int taken = q->port->ops->put(q->port, q->rx_bufs, q->rx_frames, b.frames);
+		uint32_t frames = b.frames;
+		int taken = q->port->ops->put(q->port, q->rx_bufs, q->rx_frames, frames);
 		if (nf__unlikely(taken < 0))
 			return taken;
 		if (nf__unlikely((uint32_t)taken < b.frames))
 			batch_cut(q, &b, (uint32_t)taken);
+		if (nf__unlikely((uint32_t)taken < frames && q->port->put_waits))
+			q->rx_left = (uint32_t)pending - b.slots;
 	}
 	if (b.slots == 0)
 		return 0;

@@ -168,6 +168,15 @@ static inline int nf__queue_fds(const int want[3], int *fds, int cap)
 	return count;
 }
 
+/* Where a queue waits for its port's room. */
+static inline int nf__queue_room(const struct nf_port *port, uint32_t left, int *fds, int cap)
+{
+	if (left == 0 || port->fd < 0 || cap < 1)
+		return 0;
+	fds[0] = port->fd;
+	return 1;
+}
+
 /* Drains both channels (rx closed: tx serves both) and counts; -ENODEV: a peer hung up. */
 static inline int nf__queue_clear(struct nf_layer *l, struct nf_chan *tx, struct nf_chan *rx,
 				  struct nf_counters *c)
@@ -200,6 +209,7 @@ struct nf_front_queue {
 	uint32_t tx_sp;	       /* free buffers are tx_stack[tx_sp ..) */
 	uint32_t tx_extras;    /* extra slots not answered yet */
 	bool tx_blocked;       /* the last get lacked buffers or slots */
+	uint32_t rx_left;      /* responses the port has no room for: its POLLOUT is waited for */
 	struct nf_buf tx_stack[NF_NET_PAGES];
 	struct nf_netif_tx_request tx_req[NF_NET_PAGES]; /* by id: gref, offset, id */
 	uint8_t tx_busy[NF_NET_PAGES];
@@ -271,6 +281,7 @@ struct nf_back_queue {
 	uint16_t peer;
 	bool static_only;
 	bool rx_blocked;       /* the last get lacked posted buffers */
+	uint32_t tx_left;      /* requests the port has no room for: its POLLOUT is waited for */
 	bool rx_gap;	       /* the last large frame had a GSO extra */
 	uint32_t rx_bytes_max; /* port->frame_bytes_max the rx buffers were made for */
 	uint8_t *tx_bounce;    /* NF_NET_PAGES private pages each, NULL until needed */

@@ -58,7 +58,7 @@ static struct nf_counters *latency_take(struct nf_net_end *e, uint32_t queue)
 
 static int port_open(struct nf_net_end *e, uint32_t queue, uint32_t queues)
 {
-	char err[200] = "";
+	char err[320] = "";
 	struct nf_port_env env = {
 		.queue = queue,
 		.queues = queues,
@@ -75,6 +75,8 @@ static int port_open(struct nf_net_end *e, uint32_t queue, uint32_t queues)
 	int rc = nf_port_open(e->spec, &env, &e->ports[queue], err, sizeof(err));
 	if (rc < 0)
 		return nf__end_fail(e, rc, "port %s: %s", e->spec, err[0] ? err : strerror(-rc));
+	if (err[0])
+		nf__end_notice(e, "port %s", err);
 	return 0;
 }
 

@@ -28,19 +28,29 @@ void nf__poller_park(struct nf_poller *p)
 	nf_store_relaxed(&p->parked, 0);
 }
 
+/* What one item waits for; both kinds share its descriptors' number. */
+static uint32_t collect_item(struct nf_poller *p, uint32_t i, uint32_t n)
+{
+	struct nf_poll_item *item = p->items[i];
+	int fds[NF_POLL_ITEM_FDS];
+	int in = item->ops->fds(item, fds, NF_POLL_ITEM_FDS), all = in;
+
+	if (item->ops->room_fds && in < NF_POLL_ITEM_FDS)
+		all += item->ops->room_fds(item, fds + in, NF_POLL_ITEM_FDS - in);
+	for (int k = 0; k < all && k < NF_POLL_ITEM_FDS; k++) {
+		p->fd_item[n] = (uint16_t)i;
+		p->fds[n++] = (struct pollfd){.fd = fds[k], .events = k < in ? POLLIN : POLLOUT};
+	}
+	return n;
+}
+
 static uint32_t collect(struct nf_poller *p)
 {
 	uint32_t n = 0;
 	p->fds[n++] = (struct pollfd){.fd = p->kick_fd, .events = POLLIN};
 	for (uint32_t i = 0; i < p->count; i++) {
-		int fds[NF_POLL_ITEM_FDS];
-		if (p->items[i]->error)
-			continue;
-		int got = p->items[i]->ops->fds(p->items[i], fds, NF_POLL_ITEM_FDS);
-		for (int k = 0; k < got && k < NF_POLL_ITEM_FDS; k++) {
-			p->fd_item[n] = (uint16_t)i;
-			p->fds[n++] = (struct pollfd){.fd = fds[k], .events = POLLIN};
-		}
+		if (!p->items[i]->error)
+			n = collect_item(p, i, n);
 	}
 	return n;
 }

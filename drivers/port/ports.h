@@ -11,5 +11,14 @@ int nf__port_open_null(const struct nf_port_env *env, struct nf_port *out);
 int nf__port_open_tap(const char *options, const struct nf_port_env *env, struct nf_port *out,
 		      char *err, uint32_t err_cap);
 int nf__port_probe_tap(const char *options);
+int nf__port_open_afpacket(const char *options, const struct nf_port_env *env, struct nf_port *out,
+			   char *err, uint32_t err_cap);
+int nf__port_probe_afpacket(const char *options);
+int nf__port_open_afxdp(const char *options, const struct nf_port_env *env, struct nf_port *out,
+			char *err, uint32_t err_cap);
+int nf__port_probe_afxdp(const char *options);
+int nf__port_open_pcap(const char *options, const struct nf_port_env *env, struct nf_port *out,
+		       char *err, uint32_t err_cap);
+int nf__port_probe_pcap(const char *options);
 
 #endif

@@ -10,10 +10,9 @@
 #include "nf/atomics.h"
 #include "nf/netif.h"
 #include "tap.h"
-#include "vnet.h"
+#include "vnet_iov.h"
 
 #define READ_BUFS 17u /* of a page, at any offset: the largest frame */
-#define WRITE_BUFS 32u
 
 /* tx is from the guest: what a back puts, what a front gets. */
 static void count_drop(struct nf_port *p, bool put)
@@ -138,41 +137,15 @@ int nf__tap_get(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs, struct n
 static int write_frame(struct nf_port *p, const struct nf_buf *bufs, const struct nf_frame *f)
 {
 	const struct tap *t = p->priv;
-	union {
-		struct nf_vnet_hdr v;
-		uint8_t space[NF_VNET_HDR_BYTES_MAX];
-	} hdr = {0};
-	uint8_t head[NF_HEADERS_MAX];
-	struct iovec iov[2 + WRITE_BUFS] = {{&hdr, t->hdr_bytes}};
-	uint32_t n = 1, skip = 0;
+	struct nf__vnet_out out;
+	int n = nf__vnet_gather(bufs, f, p->features, t->hdr_bytes, &out);
 
-	if (f->count > WRITE_BUFS) {
-		count_malformed(p);
-		return 0;
-	}
-	if (f->flags & NF_FRAME_CSUM_BLANK || f->gso_type != NF_NETIF_GSO_TYPE_NONE) {
-		skip = nf_frame_peek(bufs, f, 0, head, sizeof(head));
-		iov[n++] = (struct iovec){head, skip};
-	}
-	if (nf__vnet_from_frame(f, head, skip, p->features, &hdr.v) < 0) {
+	if (n < 0) {
 		count_malformed(p);
 		count_drop(p, true);
 		return 0;
 	}
-	uint32_t left = f->bytes - skip;
-	for (uint32_t i = f->first; i < (uint32_t)f->first + f->count && left; i++) {
-		uint32_t bytes = bufs[i].bytes;
-		if (skip >= bytes) {
-			skip -= bytes;
-			continue;
-		}
-		bytes -= skip;
-		bytes = bytes > left ? left : bytes;
-		iov[n++] = (struct iovec){bufs[i].data + skip, bytes};
-		left -= bytes;
-		skip = 0;
-	}
-	if (writev(t->fd, iov, (int)n) >= 0)
+	if (writev(t->fd, out.iov, n) >= 0)
 		return 0;
 	if (dead(errno))
 		return -ENODEV;

@@ -8,13 +8,27 @@ const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,30}$/, {
 
 const cpu = z.int().min(0).max(1023);
 
+const IFACE = '[A-Za-z0-9_.-]{1,15}';
+const FILE = '/[^,]{1,150}';
+const PORT = new RegExp(
+  `^(gen|null|(tap|afpacket):${IFACE}(,(csum|gso)=(on|off)){0,2}` +
+    `|afxdp:${IFACE}(,queue=[0-9]{1,4})?(,zerocopy)?` +
+    `|pcap:(${FILE}|out=${FILE}|in=${FILE}(,out=${FILE})?(,loop)?))$`,
+);
+
 const port = z.strictObject({
   port: z
     .string()
-    .regex(/^(gen|null|tap:[A-Za-z0-9_.-]{1,15}(,(csum|gso)=(on|off)){0,2})$/, {
-      error: 'a port is gen, null or tap:NAME[,csum=off][,gso=off], NAME at most 15 characters',
+    .regex(PORT, {
+      error:
+        'a port is gen, null, tap:NAME or afpacket:NAME[,csum=off][,gso=off], ' +
+        'afxdp:NAME[,queue=N][,zerocopy], pcap:FILE or pcap:in=FILE[,out=FILE][,loop]; ' +
+        'NAME at most 15 characters, FILE absolute',
     })
-    .describe('gen: generator, echo, pinger and sink; null: drops; tap:NAME: an interface'),
+    .describe(
+      'gen: generator, echo, pinger and sink; null: drops; tap:NAME: an interface of its own; ' +
+        'afpacket:NAME, afxdp:NAME: one that is there; pcap:FILE: records, pcap:in=FILE: sends',
+    ),
 });
 
 const device = z.strictObject({

@@ -6,6 +6,7 @@
 #include "tap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -65,7 +66,25 @@ static void q_failed(struct nf_poll_item *item, int error)
 	nf_store_relaxed(&q->failures, q->failures + (error == q->fail_with));
 }
 
-static const struct nf_poll_item_ops ops = {q_run, q_arm, q_fds, q_woken, q_failed};
+static const struct nf_poll_item_ops ops = {
+	.run = q_run, .arm = q_arm, .fds = q_fds, .woken = q_woken, .failed = q_failed};
+
+/* Waits for room in a pipe as well. */
+static int full_pipe = -1;
+
+static int q_room(struct nf_poll_item *item, int *fds, int cap)
+{
+	(void)item;
+	fds[0] = full_pipe;
+	return cap > 0;
+}
+
+static const struct nf_poll_item_ops room_ops = {.run = q_run,
+						 .arm = q_arm,
+						 .fds = q_fds,
+						 .woken = q_woken,
+						 .failed = q_failed,
+						 .room_fds = q_room};
 
 static void queue_init(struct queue *q)
 {
@@ -289,8 +308,40 @@ static void refusals(void)
 		close(many[i].fd);
 }
 
+/* A port that is full: its queue sleeps until there is room, and not a moment longer. */
+static void waits_for_room(enum nf_poll_mode mode, const char *name)
+{
+	char page[4096] = {0};
+	int ends[2];
+	struct queue q;
+	if (pipe(ends) < 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) < 0)
+		abort();
+	while (write(ends[1], page, sizeof(page)) > 0)
+		;
+	full_pipe = ends[1];
+	struct nf_poller *p = start(mode, NULL);
+	queue_init(&q);
+	q.item.ops = &room_ops;
+	is(nf_poller_attach(p, &q.item), 0, "%s: a queue whose port is full", name);
+	ok(reaches(&q.arms, 1, 5000), "%s: arms", name);
+	usleep(50000);
+	uint32_t before = nf_load_relaxed(&q.runs);
+	usleep(200000);
+	ok(nf_load_relaxed(&q.runs) - before < 20, "%s: it sleeps while there is no room", name);
+	while (read(ends[0], page, sizeof(page)) == (ssize_t)sizeof(page) &&
+	       nf_load_relaxed(&q.runs) == before)
+		usleep(1000);
+	ok(reaches(&q.runs, before + 1, 5000), "%s: room wakes it", name);
+	nf_poller_stop(p);
+	close(ends[0]);
+	close(ends[1]);
+	close(q.fd);
+}
+
 int main(void)
 {
+	waits_for_room(NF_POLL_EVENT, "event");
+	waits_for_room(NF_POLL_ADAPTIVE, "adaptive");
 	sleeping(NF_POLL_EVENT, "event");
 	sleeping(NF_POLL_ADAPTIVE, "adaptive");
 	busy();

@@ -37,6 +37,8 @@ struct nf_poll_item_ops {
 	void (*woken)(struct nf_poll_item *item);
 	/* In the poller's thread; must not block: tells the control thread. */
 	void (*failed)(struct nf_poll_item *item, int error);
+	/* Optional: up to cap descriptors whose room it waits for (POLLOUT), as fds. */
+	int (*room_fds)(struct nf_poll_item *item, int *fds, int cap);
 };
 
 #define NF_POLL_ITEM_FDS 6

@@ -52,7 +52,8 @@ struct nf_port_ops {
 		   uint32_t nframes);
 	/*
 	 * Takes frames in order; returns how many were taken (a frame refused for good is taken and
-	 * counted as a drop; fewer than nframes means: again later), or -EIO/-ENODEV.
+	 * counted as a drop; fewer than nframes means: again later, see put_waits), or
+	 * -EIO/-ENODEV.
 	 */
 	int (*put)(struct nf_port *p, const struct nf_buf *bufs, const struct nf_frame *frames,
 		   uint32_t nframes);
@@ -77,6 +78,8 @@ struct nf_port {
 	uint32_t frame_bytes_max; /* of the next frames: a get that changes it returns 0 and is
 				     called again */
 	uint32_t idle_poll;	  /* 1: input appears without fd readiness (control page, memory) */
+	uint32_t put_waits;	      /* 1: after a put that took fewer, fd has POLLOUT when it takes
+					 more; 0: it takes more after a get, or at any time */
 	struct nf_counters *counters; /* borrowed; the queue's block */
 	void *priv;
 };
@@ -99,9 +102,11 @@ struct nf_port_env {
 
 /*
  * Opens a port from its spec: "gen" (generator, echo, pinger and sink in one, driven by the control
- * page), "null", "tap:NAME[,csum=off][,gso=off][,mq]". -EINVAL: unknown or malformed; -EPERM,
- * -EACCES, -ENOENT, -EBUSY: the TAP cannot be had; err gets one line with the remedy. out is
- * untouched then.
+ * page), "null", "tap:NAME[,csum=off][,gso=off][,mq]", "afpacket:NAME[,csum=off][,gso=off][,ring=v3]",
+ * "afxdp:NAME[,queue=N][,zerocopy]", "pcap:FILE", "pcap:[in=FILE][,out=FILE][,loop]". -EINVAL:
+ * unknown or malformed; -EPERM, -EACCES, -ENOENT, -ENODEV, -EBUSY ...: what it names cannot be had;
+ * err gets one line with the remedy; out is untouched then. 0 with a line in err: it works, and the
+ * user should know this.
  */
 int nf_port_open(const char *spec, const struct nf_port_env *env, struct nf_port *out, char *err,
 		 uint32_t err_cap);
