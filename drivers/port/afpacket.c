@@ -28,8 +28,7 @@ struct options {
 static int parse(const char *spec, struct options *o, char *err, uint32_t err_cap)
 {
 	size_t n = strcspn(spec, ",");
-	struct options out = {.features =
-				      NF_PORT_CSUM | NF_PORT_GSO4 | NF_PORT_GSO6 | NF_PORT_SG};
+	struct options out = {.features = NF_PORT_CSUM | NF_PORT_GSO4 | NF_PORT_GSO6 | NF_PORT_SG};
 
 	if (!nf__iface_name_ok(spec, n)) {
 		if (err)
@@ -110,7 +109,8 @@ static int set_up(struct nf__afp *a, const struct options *o, const struct nf_po
 		rc = nf__afp_ring_open(a);
 	if (rc < 0)
 		return nf__iface_failed(KIND, o->name, -rc, "its ring", err, err_cap);
-	/* as much as we may: what is in flight on a slow link keeps its sender waiting, not losing */
+	/* as much as we may: what is in flight on a slow link keeps its sender waiting, not losing
+	 */
 	if (setsockopt(a->fd, SOL_SOCKET, SO_SNDBUFFORCE, &send, sizeof(send)) < 0)
 		(void)setsockopt(a->fd, SOL_SOCKET, SO_SNDBUF, &send, sizeof(send));
 	if (bind(a->fd, (struct sockaddr *)&to, sizeof(to)) < 0)

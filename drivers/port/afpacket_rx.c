@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Frames from an AF_PACKET socket's TPACKET_V3 ring. A block is handed over when it is full or a
- * millisecond old, so the ring is for throughput. The kernel takes VLAN tags off; they are put back.
+ * millisecond old, so the ring is for throughput. The kernel takes VLAN tags off; they are put
+ * back.
  */
 #include <stddef.h>
 #include <string.h>
@@ -12,8 +13,9 @@
 #include "nf/netif.h"
 
 #define BLOCK_MS 1
-#define FRAME_SLOT 2048u /* only V1 and V2 care, but the kernel checks that blocks hold whole ones */
-#define QUIET 256u	 /* empty gets between looks at the socket */
+#define FRAME_SLOT                                                                                 \
+	2048u	   /* only V1 and V2 care, but the kernel checks that blocks hold whole ones */
+#define QUIET 256u /* empty gets between looks at the socket */
 #define VLAN_BYTES 4u
 #define ADDRESSES_BYTES 12u
 

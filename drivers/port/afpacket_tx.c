@@ -18,7 +18,8 @@ static uint32_t prepare(struct nf_port *p, const struct nf_buf *bufs, const stru
 		int iovs = nf__vnet_gather(bufs, &frames[i], p->features, NF_AFP_VNET_BYTES,
 					   &a->out[n]);
 		if (iovs < 0) {
-			if (n > 0) /* dropped when it is the first: nothing before it can come back */
+			if (n >
+			    0) /* dropped when it is the first: nothing before it can come back */
 				break;
 			if (p->counters)
 				NF_COUNT(p->counters, rx_dropped_malformed, 1);

@@ -45,13 +45,14 @@ static int parse(const char *spec, struct options *o, char *err, uint32_t err_ca
 			out.zerocopy = true;
 			continue;
 		}
-		bool good = n > 6 && !strncmp(spec, "queue=", 6) && spec[6] >= '0' && spec[6] <= '9';
+		bool good = n > 6 && !strncmp(spec, "queue=", 6) && spec[6] >= '0' &&
+			    spec[6] <= '9';
 		unsigned long queue = good ? strtoul(spec + 6, &end, 10) : 0;
 		if (!good || end != spec + n || queue >= QUEUES_MAX) {
 			if (err)
 				snprintf(err, err_cap,
-					 KIND " option '%.20s': queue=N (0 to %u) or zerocopy", spec,
-					 QUEUES_MAX - 1);
+					 KIND " option '%.20s': queue=N (0 to %u) or zerocopy",
+					 spec, QUEUES_MAX - 1);
 			return -EINVAL;
 		}
 		out.queue = (uint32_t)queue;
@@ -100,9 +101,8 @@ static int bind_best(struct nf__xdp *x, const struct options *o, char *err, uint
 	if (rc < 0)
 		return nf__iface_failed(KIND, o->name, -rc, "bind", err, err_cap);
 	if (refused && err)
-		snprintf(err, err_cap,
-			 KIND ":%s: copy mode: its driver refuses zero copy here: %s", o->name,
-			 strerror(-refused));
+		snprintf(err, err_cap, KIND ":%s: copy mode: its driver refuses zero copy here: %s",
+			 o->name, strerror(-refused));
 	return 0;
 }
 

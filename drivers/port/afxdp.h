@@ -8,8 +8,8 @@
 #include "iface.h"
 
 #define NF_XDP_CHUNK 4096u
-#define NF_XDP_CHUNKS 2048u			/* half for each direction */
-#define NF_XDP_RING 1024u			/* descriptors of each ring */
+#define NF_XDP_CHUNKS 2048u		       /* half for each direction */
+#define NF_XDP_RING 1024u		       /* descriptors of each ring */
 #define NF_XDP_FRAME_MAX (NF_XDP_CHUNK - 512u) /* the kernel keeps headroom and tailroom */
 
 /* One of the four rings. */

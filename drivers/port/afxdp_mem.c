@@ -59,14 +59,14 @@ static int rings_open(struct nf__xdp *x)
 int nf__xdp_mem_open(struct nf__xdp *x, const char **what)
 {
 	size_t bytes = (size_t)NF_XDP_CHUNK * NF_XDP_CHUNKS;
-	void *chunks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *chunks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
 	*what = "its frames";
 	if (chunks == MAP_FAILED)
 		return -errno;
 	x->chunks = chunks;
-	struct xdp_umem_reg reg = {.addr = (uint64_t)(uintptr_t)chunks,
-				   .len = bytes,
-				   .chunk_size = NF_XDP_CHUNK};
+	struct xdp_umem_reg reg = {
+		.addr = (uint64_t)(uintptr_t)chunks, .len = bytes, .chunk_size = NF_XDP_CHUNK};
 	if (setsockopt(x->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) < 0)
 		return -errno;
 	*what = "its rings";

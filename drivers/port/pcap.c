@@ -83,8 +83,8 @@ int nf__port_probe_pcap(const char *options)
 	return rc < 0 ? rc : (int)NF_PORT_SG;
 }
 
-static int pcap_get(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs,
-		    struct nf_frame *frames, uint32_t nframes)
+static int pcap_get(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs, struct nf_frame *frames,
+		    uint32_t nframes)
 {
 	struct pcap *c = p->priv;
 	uint32_t used = 0, done = 0;

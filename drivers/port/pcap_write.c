@@ -16,8 +16,8 @@ int nf__pcap_write_open(struct nf__pcap_writer *w, const char *path)
 					 .minor = 4,
 					 .snaplen = NF_PCAP_SNAP,
 					 .linktype = NF_PCAP_ETHERNET};
-	*w = (struct nf__pcap_writer){.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-						 0644)};
+	*w = (struct nf__pcap_writer){
+		.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
 	if (w->fd < 0)
 		return -errno;
 	w->buffer = malloc(BUFFER_BYTES);

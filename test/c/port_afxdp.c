@@ -74,8 +74,9 @@ static void falls_back(void)
 
 static void refusals(void)
 {
-	static const char *const bad[] = {"afxdp:", "afxdp:a/b", "afxdp:x,queue=", "afxdp:x,queue=-1",
-					  "afxdp:x,queue=1024", "afxdp:x,zero"};
+	static const char *const bad[] = {
+		"afxdp:",	    "afxdp:a/b",	  "afxdp:x,queue=",
+		"afxdp:x,queue=-1", "afxdp:x,queue=1024", "afxdp:x,zero"};
 	char err[320] = "";
 	struct nf_port_env env = {.queues = 1};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -121,8 +122,7 @@ int main(void)
 		skip_all("not root");
 	far = other_namespace();
 	if (far < 0 || run("ip link add nfm0 type veth peer name nff0 netns %d", (int)far) ||
-	    run("ip link set nfm0 up") ||
-	    run("nsenter -n -t %d ip link set nff0 up", (int)far))
+	    run("ip link set nfm0 up") || run("nsenter -n -t %d ip link set nff0 up", (int)far))
 		skip_all("no iproute2 (ip) or nsenter here, or no veth");
 	int rc = nf_port_open("afxdp:nfm0", &env, &line_ports[0], err, sizeof(err));
 	if (rc == -EPERM || rc == -EAFNOSUPPORT || rc == -ENOSYS) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Two veth pairs whose inner ends are ours: in main's namespace nfm0 and nfm1, out in two others. */
+/* Two veth pairs whose inner ends are ours: in main's namespace nfm0 and nfm1, out in two others.
+ */
 #ifndef NF_TEST_PORT_LINE_H
 #define NF_TEST_PORT_LINE_H
 

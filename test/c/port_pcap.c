@@ -116,8 +116,8 @@ static uint32_t turned(uint32_t v)
 /* Another machine's byte order and microseconds. */
 static void other_orders(void)
 {
-	struct nf__pcap_file_header h = {turned(NF_PCAP_MAGIC_US), 0x0200, 0x0400, 0, 0,
-					 turned(65535),		   turned(1)};
+	struct nf__pcap_file_header h = {
+		turned(NF_PCAP_MAGIC_US), 0x0200, 0x0400, 0, 0, turned(65535), turned(1)};
 	struct {
 		struct nf__pcap_record r;
 		uint8_t data[60];
@@ -147,8 +147,8 @@ static void refused(const char *what, const void *bytes, size_t n, const char *s
 static void files_that_lie(void)
 {
 	struct nf__pcap_file_header h = good;
-	struct nf__pcap_record r[] = {{1, 2, 60, 60}, {1, 2, 0xffffffffu, 60}, {1, 2, 8, 8},
-				      {1, 2, 60, 1500}};
+	struct nf__pcap_record r[] = {
+		{1, 2, 60, 60}, {1, 2, 0xffffffffu, 60}, {1, 2, 8, 8}, {1, 2, 60, 1500}};
 	uint8_t all[4096] = {0};
 	uint32_t wrong = 0;
 	refused("an empty file", "", 0, "shorter");
@@ -185,7 +185,7 @@ static void files_that_lie(void)
 
 static void refusals(void)
 {
-	static const char *const bad[] = {"pcap:", "pcap:in=", "pcap:loop", "pcap:a,loop",
+	static const char *const bad[] = {"pcap:",    "pcap:in=",     "pcap:loop", "pcap:a,loop",
 					  "pcap:a,b", "pcap:a,out=b", "pcap:in=a,"};
 	char err[320] = "";
 	struct nf_port_env env = {.queues = 1};

@@ -78,8 +78,8 @@ struct nf_port {
 	uint32_t frame_bytes_max; /* of the next frames: a get that changes it returns 0 and is
 				     called again */
 	uint32_t idle_poll;	  /* 1: input appears without fd readiness (control page, memory) */
-	uint32_t put_waits;	      /* 1: after a put that took fewer, fd has POLLOUT when it takes
-					 more; 0: it takes more after a get, or at any time */
+	uint32_t put_waits;	  /* 1: after a put that took fewer, fd has POLLOUT when it takes
+				     more; 0: it takes more after a get, or at any time */
 	struct nf_counters *counters; /* borrowed; the queue's block */
 	void *priv;
 };
@@ -102,11 +102,11 @@ struct nf_port_env {
 
 /*
  * Opens a port from its spec: "gen" (generator, echo, pinger and sink in one, driven by the control
- * page), "null", "tap:NAME[,csum=off][,gso=off][,mq]", "afpacket:NAME[,csum=off][,gso=off][,ring=v3]",
- * "afxdp:NAME[,queue=N][,zerocopy]", "pcap:FILE", "pcap:[in=FILE][,out=FILE][,loop]". -EINVAL:
- * unknown or malformed; -EPERM, -EACCES, -ENOENT, -ENODEV, -EBUSY ...: what it names cannot be had;
- * err gets one line with the remedy; out is untouched then. 0 with a line in err: it works, and the
- * user should know this.
+ * page), "null", "tap:NAME[,csum=off][,gso=off][,mq]",
+ * "afpacket:NAME[,csum=off][,gso=off][,ring=v3]", "afxdp:NAME[,queue=N][,zerocopy]", "pcap:FILE",
+ * "pcap:[in=FILE][,out=FILE][,loop]". -EINVAL: unknown or malformed; -EPERM, -EACCES, -ENOENT,
+ * -ENODEV, -EBUSY ...: what it names cannot be had; err gets one line with the remedy; out is
+ * untouched then. 0 with a line in err: it works, and the user should know this.
  */
 int nf_port_open(const char *spec, const struct nf_port_env *env, struct nf_port *out, char *err,
 		 uint32_t err_cap);
