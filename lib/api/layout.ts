@@ -34,6 +34,9 @@ const kinds = {
   [n.NF_BLOCK_NETBACK]: 'netback',
   [n.NF_BLOCK_NETRELAY]: 'netrelay',
   [n.NF_BLOCK_LATENCY]: 'latency',
+  [n.NF_BLOCK_BLKFRONT]: 'blkfront',
+  [n.NF_BLOCK_BLKBACK]: 'blkback',
+  [n.NF_BLOCK_BLKRELAY]: 'blkrelay',
 } as const;
 /** What a counters block belongs to. */
 export type BlockKind = (typeof kinds)[keyof typeof kinds];

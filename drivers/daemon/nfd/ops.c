@@ -67,7 +67,8 @@ static void put_block(struct json_out *out, const struct nf_counters *b, const c
 #include "nf/counters.def"
 #undef NF_COUNTER
 	};
-	static const char *const kinds[] = {"free", "netfront", "netback", "netrelay"};
+	static const char *const kinds[] = {"free",    "netfront", "netback", "netrelay",
+					    "latency", "blkfront", "blkback", "blkrelay"};
 	nfd_json_put(out,
 		     "%s{\"kind\":\"%s\",\"peer\":%u,\"devid\":%u,\"queue\":%u,\"state\":%u,"
 		     "\"generation\":%u,\"error\":%d,\"counters\":{",
@@ -103,7 +104,7 @@ static int op_counters(struct request *r)
 				i += NF_LATENCY_BLOCKS - 1;
 				continue;
 			}
-			if (b->h.kind == NF_BLOCK_FREE || b->h.kind > NF_BLOCK_NETRELAY ||
+			if (b->h.kind == NF_BLOCK_FREE || b->h.kind > NF_BLOCK_BLKRELAY ||
 			    (devid && b->h.devid != wanted))
 				continue;
 			put_block(r->out, b, comma);

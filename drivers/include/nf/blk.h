@@ -176,7 +176,8 @@ uint32_t nf_blkback_queues(const struct nf_blkback *b);
 /* For a relay, as in nf/net.h. */
 void nf_blkback_hold(struct nf_blkback *b, bool map_grefs, bool map_rings);
 int nf_blkback_offer(struct nf_blkback *b, const struct nf_blk_features *limit);
-int nf_blkback_accept(struct nf_blkback *b);
+/* disk: what the outer end turned out to be. */
+int nf_blkback_accept(struct nf_blkback *b, const struct nf_blk_disk *disk);
 struct nf_blkback_rings *nf_blkback_rings(struct nf_blkback *b, uint32_t queue);
 
 #endif

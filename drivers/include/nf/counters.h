@@ -30,6 +30,9 @@ enum nf_block_kind {
 	NF_BLOCK_NETBACK = 2,
 	NF_BLOCK_NETRELAY = 3,
 	NF_BLOCK_LATENCY = 4, /* words are buckets: see nf_latency_bucket; spans LATENCY_BLOCKS */
+	NF_BLOCK_BLKFRONT = 5,
+	NF_BLOCK_BLKBACK = 6,
+	NF_BLOCK_BLKRELAY = 7,
 };
 
 enum nf_block_mode {

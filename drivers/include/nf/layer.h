@@ -36,6 +36,12 @@ enum nf_purpose {
 	NF_PURPOSE_RX_PAYLOAD = 5,
 	NF_PURPOSE_CHAN = 6, /* event channel (TX's or the shared one), for donations */
 	NF_PURPOSE_CHAN_RX = 7,
+	/* block devices: their devids are numbered apart from the network's */
+	NF_PURPOSE_BLK_RING = 8,
+	NF_PURPOSE_BLK_PAYLOAD = 9,
+	NF_PURPOSE_BLK_LISTS = 10, /* segments of indirect requests */
+	NF_PURPOSE_BLK_TABLE = 11, /* grefs to register */
+	NF_PURPOSE_BLK_CHAN = 12,
 	NF_PURPOSE_OTHER = 15,
 };
 
