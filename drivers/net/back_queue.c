@@ -35,6 +35,9 @@ int nf__back_copy_run(struct nf_back_queue *q)
 	}
 	NF_COUNT(q->counters, grant_copies, q->op_count);
 	NF_COUNT(q->counters, payload_copies, bytes);
+	uint32_t per_call = q->layer->copies_per_call;
+	if (per_call)
+		NF_COUNT(q->counters, grant_copy_calls, (q->op_count + per_call - 1) / per_call);
 	return failed;
 }
 

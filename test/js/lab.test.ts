@@ -12,7 +12,7 @@ import { GROUPS, SCENARIOS, scenariosNamed } from '../../tools/lab/scenarios.js'
 const made = (name: string): ScenarioResult => ({
   name,
   status: 'pass',
-  l0: { xen: '4.17', kernel: '6.1', sha256: { xen: '', kernel: '' } },
+  l0: { xen: '4.17', kernel: '6.1', sha256: { xen: '', kernel: '', modules: '' } },
   front: { impl: 'stock' },
   back: { impl: 'nestfront' },
   checks: [],

@@ -3,9 +3,44 @@ import { writeFileSync } from 'node:fs';
 
 import { environment, finished } from '../../bench/lib/environment.js';
 import { SCENARIOS } from '../lab/scenarios.js';
+import { PATHS, runBench } from '../lab/bench.js';
+import type { LabBench } from '../lab/bench.js';
 import { labShell, runLab } from '../lab/run.js';
+import type { Environment } from '../../bench/lib/schema.js';
 import { EXIT, table } from '../command.js';
 import type { CommandModule } from '../command.js';
+
+function writeJson(file: string, started: Environment, result: object): void {
+  const all = { schemaVersion: 1, environment: finished(started), ...result };
+  writeFileSync(file, JSON.stringify(all, null, 2));
+}
+
+function positive(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new RangeError(`a number from 1 on, not ${text}`);
+  return n;
+}
+
+/** Medians, spread and ratios as a table. */
+function benchTable({ results }: LabBench): string[] {
+  const short = (n: number): string => (n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n.toFixed(0));
+  return table([
+    ['bench', 'front-back', 'median', 'min..max', 'ratio', 'low..high', 'ev/pkt', 'hc/pkt'],
+    ...results.map((r) => {
+      const rate = r.bitsPerSecond ?? r.packetsPerSecond ?? r.transactionsPerSecond;
+      return [
+        r.bench === 'pps' ? `pps ${r.direction ?? ''}` : r.bench,
+        r.pair,
+        rate ? short(rate.median) : '',
+        rate ? `${short(rate.min)}..${short(rate.max)}` : '',
+        r.ratio ? `${r.ratio.median.toFixed(2)} x ${r.ratio.to}` : '',
+        r.ratio ? `${r.ratio.low.toFixed(2)}..${r.ratio.high.toFixed(2)}` : '',
+        r.eventsPerPacket?.toFixed(3) ?? '',
+        r.hypercallsPerPacket?.toFixed(3) ?? '',
+      ];
+    }),
+  ]);
+}
 
 export const command: CommandModule = {
   define(command, context) {
@@ -26,6 +61,25 @@ export const command: CommandModule = {
       .description("one machine, dom0's prompt on this terminal; Ctrl-A X ends it")
       .action(() => labShell((l) => context.note(l), context.signal));
     command
+      .command('bench')
+      .description(`compare ${Object.keys(PATHS).join(', ')} in one boot, in turns`)
+      .option('--rounds <n>', 'times each is measured', positive, 5)
+      .option('--seconds <n>', 'of each measurement', positive, 3)
+      .option('--quick', 'two rounds of a second')
+      .option('--json <file>', 'write the results as JSON')
+      .action(async (o: { rounds: number; seconds: number; quick?: boolean; json?: string }) => {
+        const started = environment(['lab', 'bench']);
+        const result = await runBench(
+          o.quick === true ? { rounds: 2, window: 1 } : { rounds: o.rounds, window: o.seconds },
+          (l) => context.note(l),
+          context.signal,
+        );
+        benchTable(result).forEach((line) => context.print(line));
+        result.faults.forEach((f) => context.print(`fault ${f}`));
+        if (o.json !== undefined) writeJson(o.json, started, { ...result, skipped: [] });
+        if (result.faults.length > 0) context.exitCode = EXIT.failed;
+      });
+    command
       .command('run')
       .description('boot real Xen under QEMU and run scenarios')
       .argument('<scenario...>', 'names, or all')
@@ -40,15 +94,7 @@ export const command: CommandModule = {
               `${s.seconds.toFixed(0).padStart(4)} s  ${s.reason ?? ''}`,
           );
         result.faults.forEach((f) => context.print(`fault ${f}`));
-        if (options.json !== undefined)
-          writeFileSync(
-            options.json,
-            JSON.stringify(
-              { schemaVersion: 1, environment: finished(started), ...result },
-              null,
-              2,
-            ),
-          );
+        if (options.json !== undefined) writeJson(options.json, started, result);
         if (context.signal.aborted) return;
         const bad = result.scenarios.some(
           (s) => s.status === 'fail' || (s.status === 'skip' && options.allowSkip !== true),

@@ -28,7 +28,9 @@ import { NestfrontError } from '../../lib/errors.js';
 import { packageRoot } from '../../lib/stack/paths.js';
 import { cacheRoot } from './packages.js';
 import type { LabPackages } from './packages.js';
-import { buildTree, recipe } from './tree.js';
+import { provider } from './provenance.js';
+import type { Provider } from './provenance.js';
+import { buildTree, moduleFiles, recipe } from './tree.js';
 
 /** Packs a tree as newc cpio, the format initramfs wants. */
 export function pack(tree: string, file: string): void {
@@ -50,8 +52,8 @@ export function pack(tree: string, file: string): void {
 }
 
 /** The uncompressed kernel: unpacking it inside an emulated guest costs half a minute each time. */
-function extractKernel(packages: LabPackages, file: string): void {
-  const image = readFileSync(join(packages.root, 'boot', `vmlinuz-${packages.kernel}`));
+function uncompressed(vmlinuz: string): Buffer {
+  const image = readFileSync(vmlinuz);
   // Documentation/arch/x86/boot.rst: setup_sects, payload_offset, payload_length
   const setup = ((image[0x1f1] || 4) + 1) * 512;
   const start = setup + image.readUInt32LE(0x248);
@@ -63,7 +65,13 @@ function extractKernel(packages: LabPackages, file: string): void {
       'lab.image',
       `the kernel's payload does not unpack: ${xz.error?.message ?? String(xz.stderr)}`,
     );
-  writeFileSync(`${file}.new`, xz.stdout);
+  return xz.stdout;
+}
+
+/** What boots is what was unpacked just now: an older file that differs is replaced. */
+function keep(file: string, bytes: Buffer): void {
+  if (existsSync(file) && readFileSync(file).equals(bytes)) return;
+  writeFileSync(`${file}.new`, bytes);
   renameSync(`${file}.new`, file);
 }
 
@@ -72,12 +80,9 @@ export interface LabImages {
   readonly kernel: string;
   readonly dom0: string;
   readonly domu: string;
-  /** sha256 of what the provider runs, which is Debian's to the byte. */
-  readonly sha256: { readonly xen: string; readonly kernel: string };
+  /** Whose bytes these are. */
+  readonly provider: Provider;
 }
-
-const sha256 = (file: string): string =>
-  createHash('sha256').update(readFileSync(file)).digest('hex');
 
 /** Builds what is not cached: Xen, kernel, and the two package images. */
 export async function buildImages(
@@ -95,11 +100,10 @@ export async function buildImages(
     domu: join(dir, 'domu.cpio'),
   };
   const gz = join(packages.root, 'boot/xen-4.17-amd64.gz');
-  if (!existsSync(images.xen)) {
-    log('unpacking Xen and the kernel');
-    writeFileSync(images.xen, gunzipSync(readFileSync(gz)));
-  }
-  if (!existsSync(images.kernel)) extractKernel(packages, images.kernel);
+  const vmlinuz = join(packages.root, 'boot', `vmlinuz-${packages.kernel}`);
+  const from = provider(packages.root, packages.kernel, await moduleFiles(packages, 'dom0'));
+  keep(images.xen, gunzipSync(readFileSync(gz)));
+  keep(images.kernel, uncompressed(vmlinuz));
   for (const kind of ['domu', 'dom0'] as const) {
     if (existsSync(images[kind])) continue;
     log(`building the ${kind} image`);
@@ -111,8 +115,7 @@ export async function buildImages(
       rmSync(tree, { recursive: true, force: true });
     }
   }
-  const vmlinuz = join(packages.root, 'boot', `vmlinuz-${packages.kernel}`);
-  return { ...images, sha256: { xen: sha256(gz), kernel: sha256(vmlinuz) } };
+  return { ...images, provider: from };
 }
 
 /** Our own part, appended to both images: executables, guest scripts. Returns the cpio. */

@@ -2,10 +2,14 @@
 /** Everything a machine needs before it boots: tools, packages, images, its folder. */
 import {
   copyFileSync,
+  existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
+  rmSync,
+  rmdirSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,6 +31,7 @@ const TOOLS: readonly (readonly [program: string, debian: string])[] = [
   ['modprobe', 'kmod'],
   ['depmod', 'kmod'],
   ['xz', 'xz-utils'],
+  ['setpriv', 'util-linux'],
 ];
 
 async function needTools(): Promise<void> {
@@ -64,50 +69,91 @@ function concatenate(to: string, parts: readonly string[]): void {
 export interface Context {
   readonly images: LabImages;
   readonly own: string;
+  /** Node's image, where one of the groups wants it. */
+  readonly node: string | undefined;
   readonly dir: string;
   readonly packages: LabPackages;
   readonly log: (line: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Fetches and builds what is not cached. */
+const RUNS = 'nestfront-lab-run-';
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Takes away a machine's images; its console stays, results name it. */
+export function clearMachine(dir: string): void {
+  for (const name of readdirSync(dir))
+    if (name !== 'console.log') rmSync(join(dir, name), { recursive: true });
+}
+
+/** The same for a whole run, with what its machines shared. */
+export function clearRun(dir: string): void {
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory() && existsSync(join(path, 'console.log'))) clearMachine(path);
+    else rmSync(path, { recursive: true });
+  }
+  if (readdirSync(dir).length === 0) rmdirSync(dir);
+}
+
+/** A run that was killed leaves hundreds of megabytes behind. */
+function clearDeadRuns(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = new RegExp(`^${RUNS}(\\d+)-`).exec(name)?.[1];
+    if (pid !== undefined && !alive(Number(pid))) clearRun(join(tmpdir(), name));
+  }
+}
+
+/** Fetches and builds what is not cached, and packs what is ours. */
 export async function makeContext(
+  groups: readonly Group[],
   log: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<Context> {
   await needTools();
+  clearDeadRuns();
   const packages = await fetchPackages(log);
   const images = await buildImages(packages, log);
-  const dir = mkdtempSync(join(tmpdir(), 'nestfront-lab-run-'));
-  return { images, own: packOwn(dir), dir, packages, log, signal };
+  const dir = mkdtempSync(join(tmpdir(), `${RUNS}${process.pid}-`));
+  const wantsNode = groups.some((group) => group.node !== undefined);
+  const node = wantsNode ? await packNode(packages, dir) : undefined;
+  return { images, own: packOwn(dir), node, dir, packages, log, signal };
 }
 
 /** Makes a machine's folder: its images, and the share that dom0 sees. */
-export async function prepare(
+export function prepare(
   b: Group,
   c: Context,
-  only?: readonly string[],
-): Promise<{ machine: Machine; dir: string }> {
+  more: Pick<Machine, 'only' | 'options'> = {},
+): { machine: Machine; dir: string } {
   const dir = join(c.dir, b.job);
   const share = join(dir, 'share');
   mkdirSync(share, { recursive: true });
   link(c.images.kernel, join(share, 'vmlinux'));
-  const node = b.node === true ? [await packNode(c.packages, dir)] : [];
+  const node = b.node !== undefined && c.node !== undefined ? [c.node] : [];
   concatenate(join(share, 'domu.cpio'), [c.images.domu, c.own]);
-  if (b.node === true) concatenate(join(share, 'l1.cpio'), [c.images.domu, c.own, ...node]);
+  if (node.length > 0) concatenate(join(share, 'l1.cpio'), [c.images.domu, c.own, ...node]);
   const initrd = join(dir, 'dom0.cpio');
-  concatenate(initrd, [c.images.dom0, c.own, ...node]);
+  concatenate(initrd, [c.images.dom0, c.own, ...(b.node === 'all' ? node : [])]);
   const machine = {
     images: c.images,
     initrd,
     share,
     job: b.job,
-    ...(only === undefined ? {} : { only }),
+    ...more,
     consoleFile: join(dir, 'console.log'),
     memory: b.memory,
     dom0Memory: b.dom0Memory,
     seconds: b.seconds,
-    idleSeconds: 240,
+    idleSeconds: 420,
   };
   return { machine, dir };
 }

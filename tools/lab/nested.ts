@@ -3,18 +3,18 @@
  * Runs inside L1, a Linux guest of real Xen: the embedded hypervisor with a tenant and L2, the
  * relay between L2 and this guest's own vif, whose backend is the provider's. Ends on SIGTERM.
  * Usage: node nested.js MODE COUNTERS-FILE; prints one line of JSON when connected, then every
- * second writes the relay's counters.
+ * second writes the counters.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 
 import { Hypervisor, NetLink } from '../../lib/index.js';
 import type { Domain } from '../../lib/index.js';
 import { executable } from '../../lib/stack/paths.js';
 
-const [mode = 'translate', countersFile = '/tmp/relay.json'] = process.argv.slice(2);
+const [mode = 'translate', countersFile = '/tmp/counters'] = process.argv.slice(2);
 const OUTER = 'device/vif/0';
 
 /** This guest's own part of the provider's store. */
@@ -49,12 +49,21 @@ const link = await NetLink.attach(
 await link.connected({ timeoutMs: 40_000 });
 process.stdout.write(`${JSON.stringify({ connected: mode })}\n`);
 
-const timer = setInterval(() => {
-  void tenant.counters().then((page) => {
-    const relay = page.total({ kind: 'netrelay' });
-    writeFileSync(countersFile, JSON.stringify(relay));
-  });
-}, 1000);
+/** What L2's front and the relay counted, as dom0's job passes it on to the host. */
+async function writeCounters(): Promise<void> {
+  const lines: string[] = [];
+  for (const [end, domain, kind] of [
+    ['front', guest, 'netfront'],
+    ['relay', tenant, 'netrelay'],
+  ] as const)
+    for (const [key, value] of Object.entries((await domain.counters()).total({ kind })))
+      lines.push(`@@NF counter ${end} ${key} ${value}\n`);
+  writeFileSync(`${countersFile}.new`, lines.join(''));
+  renameSync(`${countersFile}.new`, countersFile);
+}
+
+const timer = setInterval(() => void writeCounters(), 1000);
+process.on('SIGUSR2', () => void writeCounters());
 await new Promise<void>((resolve) => process.once('SIGTERM', () => resolve()));
 clearInterval(timer);
 await link.detach({ timeoutMs: 10_000 });

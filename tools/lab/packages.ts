@@ -11,6 +11,7 @@ import { join } from 'node:path';
 
 import { NestfrontError } from '../../lib/errors.js';
 import { run } from './process.js';
+import { indexHashes, record } from './provenance.js';
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const MIRROR = process.env['NESTFRONT_LAB_MIRROR'] ?? 'http://deb.debian.org';
@@ -76,12 +77,17 @@ function aptOptions(dir: string): string[] {
   return [
     ...o('Dir::Etc::sourcelist', join(dir, 'bookworm.list')),
     ...o('Dir::Etc::sourceparts', '/dev/null'),
+    ...o('Dir::Etc::preferences', '/dev/null'),
     ...o('Dir::Etc::preferencesparts', '/dev/null'),
     ...o('Dir::State', join(dir, 'state')),
     ...o('Dir::State::status', join(dir, 'state', 'status')),
     ...o('Dir::Cache', join(dir, 'cache')),
     ...o('APT::Architecture', 'amd64'),
-    ...o('APT::Sandbox::User', ''),
+    ...o('APT::Default-Release', ''), // a host's own choice must not hide bookworm
+    // as root apt would become _apt, who may not write here, nor reach a home of mode 700
+    ...o('APT::Sandbox::User', 'root'),
+    ...o('Acquire::Languages', 'none'),
+    ...o('Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled', 'false'),
     ...o('Acquire::Retries', '3'),
   ];
 }
@@ -130,12 +136,7 @@ export async function fetchPackages(log: (line: string) => void): Promise<LabPac
   const apt = join(base, 'apt');
   prepareApt(apt);
   const options = aptOptions(apt);
-  const lists = join(apt, 'state', 'lists');
-  log('reading package lists');
-  await run('apt-get', [...options, '-qq', 'update'], {
-    seconds: 300,
-    tolerate: readdirSync(lists).length > 2,
-  });
+  await updateLists(options, join(apt, 'state', 'lists'), log);
   const depends = await run('apt-cache', [...options, 'depends', 'linux-image-amd64'], {
     seconds: 60,
   });
@@ -151,21 +152,46 @@ export async function fetchPackages(log: (line: string) => void): Promise<LabPac
     .split('\n')
     .map((line) => line.split(' ')[1] ?? '')
     .sort();
-  const key = createHash('sha256').update(files.join('\n')).digest('hex').slice(0, 16);
+  const key = createHash('sha256')
+    .update(`2\n${files.join('\n')}`)
+    .digest('hex')
+    .slice(0, 16);
   const root = join(base, `packages-${key}`);
   const kernel = image.replace(/^linux-image-/, '');
-  if (!existsSync(root)) await unpack(options, names, base, root, log);
+  if (!existsSync(root)) await unpack(options, names, root, indexHashes(uris.stdout), log);
   return { root, key, kernel };
+}
+
+/** Old lists do when the mirror does not answer; none at all do not. */
+async function updateLists(
+  options: string[],
+  lists: string,
+  log: (line: string) => void,
+): Promise<void> {
+  log(`reading package lists of ${MIRROR}`);
+  // --error-on=any: apt calls an unreachable mirror a warning
+  const args = [...options, '-qq', '--error-on=any', 'update'];
+  const { code, stderr } = await run('apt-get', args, { seconds: 300, tolerate: true });
+  if (code === 0) return;
+  const said = stderr.trim().split('\n').slice(-4).join('\n');
+  if (!readdirSync(lists).some((name) => name.endsWith('InRelease')))
+    throw new NestfrontError(
+      'NF_EIO',
+      'lab.packages',
+      `the lab needs a Debian mirror with bookworm and could not read ${MIRROR} ` +
+        `(NESTFRONT_LAB_MIRROR names another; apt's proxy settings are the host's):\n${said}`,
+    );
+  log(`the mirror does not answer, going on with the lists of the last time: ${said}`);
 }
 
 async function unpack(
   options: string[],
   names: string[],
-  base: string,
   root: string,
+  index: ReadonlyMap<string, string>,
   log: (line: string) => void,
 ): Promise<void> {
-  const debs = join(base, 'debs.new');
+  const debs = `${root}.debs`;
   const fresh = `${root}.new`;
   for (const d of [debs, fresh]) {
     rmSync(d, { recursive: true, force: true });
@@ -175,6 +201,7 @@ async function unpack(
   await run('apt-get', [...options, '-qq', 'download', ...names], { seconds: 900, cwd: debs });
   for (const deb of readdirSync(debs))
     await run('dpkg-deb', ['-x', join(debs, deb), fresh], { seconds: 120 });
+  await record(debs, fresh, index);
   rmSync(debs, { recursive: true });
   renameSync(fresh, root);
 }

@@ -4,6 +4,7 @@
  * trap this line avoids is told in docs/lab.md. A watchdog ends it whatever the guest does.
  */
 import { spawn } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
@@ -23,6 +24,8 @@ export interface Machine {
   readonly job: string;
   /** Scenarios to run; others of the job are left out. Absent: all. */
   readonly only?: readonly string[];
+  /** More words for the job, as lab.KEY=VALUE on the kernel's command line. */
+  readonly options?: Readonly<Record<string, string | number>>;
   /** File for the whole console. */
   readonly consoleFile: string;
   /** MiB of the machine and of dom0. */
@@ -42,8 +45,10 @@ export function accelerator(): 'kvm' | 'tcg' {
 function argumentsOf(m: Machine, serial = 'stdio'): string[] {
   const kvm = accelerator() === 'kvm';
   const only = m.only ? ` lab.only=${m.only.join(':')}` : ''; // a comma would end QEMU's option
+  const more = Object.entries(m.options ?? {}).map(([key, value]) => ` lab.${key}=${value}`);
   const linux =
-    'console=hvc0 loglevel=4 mitigations=off panic=1 lab.role=dom0 ' + `lab.job=${m.job}${only}`;
+    'console=hvc0 loglevel=4 mitigations=off panic=1 lab.role=dom0 ' +
+    `lab.job=${m.job}${only}${more.join('')}`;
   const ram = `dom0_mem=${m.dom0Memory}M,max:${m.dom0Memory}M`;
   return [
     ...(kvm ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi', '-cpu', TCG_CPU]),
@@ -71,6 +76,11 @@ function argumentsOf(m: Machine, serial = 'stdio'): string[] {
   ];
 }
 
+/** QEMU, which the kernel ends with this process, however that ends: a SIGKILL runs no handler. */
+function startQemu(args: readonly string[], stdio: StdioOptions): ChildProcess {
+  return spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], { stdio });
+}
+
 /** Boots, hands every console line with its seconds to onLine, and says how it ended. */
 export function boot(
   m: Machine,
@@ -80,9 +90,7 @@ export function boot(
   return new Promise((resolve, reject) => {
     const start = performance.now();
     const log = createWriteStream(m.consoleFile);
-    const child = spawn('qemu-system-x86_64', argumentsOf(m), {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = startQemu(argumentsOf(m), ['ignore', 'pipe', 'pipe']);
     let end: MachineEnd = 'exited';
     let last = start;
     const stop = (why: MachineEnd): void => {
@@ -106,8 +114,8 @@ export function boot(
       if (clean.includes('@@NF done')) end = 'done';
       onLine(clean, seconds);
     };
-    createInterface({ input: child.stdout }).on('line', line);
-    createInterface({ input: child.stderr }).on('line', line);
+    createInterface({ input: child.stdout! }).on('line', line);
+    createInterface({ input: child.stderr! }).on('line', line);
     child.on('error', reject);
     child.on('close', () => {
       clearInterval(watchdog);
@@ -121,7 +129,7 @@ export function boot(
 export function bootOnTerminal(m: Machine, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     // mon: so that Ctrl-C is dom0's; Ctrl-A X ends the machine
-    const child = spawn('qemu-system-x86_64', argumentsOf(m, 'mon:stdio'), { stdio: 'inherit' });
+    const child = startQemu(argumentsOf(m, 'mon:stdio'), 'inherit');
     signal?.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
     child.on('error', reject);
     child.on('close', () => resolve());

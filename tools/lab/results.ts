@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 /** The console's @@NF lines as results. */
-import type { LabImages } from './image.js';
-
 export interface ScenarioResult {
   name: string;
   status: 'pass' | 'fail' | 'skip';
   /** First check that failed, or why it was skipped. */
   reason?: string;
-  l0: { xen: string; kernel: string; sha256: LabImages['sha256'] };
+  /** The provider. sha256 of Debian's files: Xen, kernel, and one over the list of all modules. */
+  l0: {
+    xen: string;
+    kernel: string;
+    sha256: { xen: string; kernel: string; modules: string };
+  };
   front: { impl: 'stock' | 'nestfront' };
   back: { impl: 'stock' | 'nestfront' };
   checks: { name: string; ok: boolean; detail?: string }[];
@@ -33,6 +36,10 @@ export interface ScenarioResult {
 export class Collector {
   readonly scenarios: ScenarioResult[] = [];
   readonly faults: string[] = [];
+  /** sha256 of the modules in dom0's file system, as dom0 sees it. */
+  readonly modules = new Map<string, string>();
+  /** What `lab bench` measured, as its job says it. */
+  readonly samples: string[] = [];
   #open: ScenarioResult | undefined;
   #begun = 0;
 
@@ -54,6 +61,8 @@ export class Collector {
     else if (verb === 'blk') this.#blk(first, Number(second));
     else if (verb === 'counter' && this.#open) this.#counter(first, second, Number(more[0]));
     else if (verb === 'skip' && this.#open) this.#skip(rest);
+    else if (verb === 'sample') this.samples.push(rest);
+    else if (verb === 'module') this.modules.set(first, second);
     else if (verb === 'fault') this.faults.push(rest);
   }
 

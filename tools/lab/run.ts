@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT
 /** Boots machines, two at a time, and collects what their scenarios say. */
-import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Counters } from '../../lib/api/counters.js';
 import type { Group, Scenario } from './groups/group.js';
-import { makeContext, prepare } from './machine.js';
+import { clearMachine, clearRun, makeContext, prepare } from './machine.js';
 import type { Context } from './machine.js';
+import { moduleFaults, modulesHash } from './provenance.js';
+import type { Provider } from './provenance.js';
 import { boot, bootOnTerminal } from './qemu.js';
 import { Collector } from './results.js';
 import type { ScenarioResult } from './results.js';
 import { GROUPS, SCENARIOS, SHELL, scenariosNamed } from './scenarios.js';
 
 export interface LabRun {
+  /** Whose Xen, kernel and modules booted. */
+  readonly provider: Provider;
   readonly scenarios: ScenarioResult[];
   /** What was wrong outside any scenario. */
   readonly faults: string[];
@@ -37,10 +41,15 @@ function readCounters(share: string, collector: Collector): void {
 }
 
 function blank(s: Scenario | undefined, name: string, c: Context, console: string): ScenarioResult {
+  const from = c.images.provider;
   return {
     name,
     status: 'pass',
-    l0: { xen: '4.17', kernel: c.packages.kernel, sha256: c.images.sha256 },
+    l0: {
+      xen: '4.17',
+      kernel: c.packages.kernel,
+      sha256: { xen: from.xen, kernel: from.kernel, modules: modulesHash(from) },
+    },
     front: { impl: s?.front ?? 'stock' },
     back: { impl: s?.back ?? 'stock' },
     checks: [],
@@ -52,8 +61,13 @@ function blank(s: Scenario | undefined, name: string, c: Context, console: strin
   };
 }
 
-async function runBoot(b: Group, only: readonly string[], c: Context): Promise<Collector> {
-  const { machine, dir } = await prepare(b, c, only);
+/** Boots one group and hears it out. */
+export async function runBoot(
+  b: Group,
+  c: Context,
+  more: { only: readonly string[]; options?: Readonly<Record<string, number>> },
+): Promise<Collector> {
+  const { machine, dir } = prepare(b, c, more);
   const { consoleFile, share } = machine;
   const collector = new Collector((name) =>
     blank(
@@ -76,11 +90,12 @@ async function runBoot(b: Group, only: readonly string[], c: Context): Promise<C
   );
   collector.close(end, last);
   readCounters(share, collector);
-  for (const name of readdirSync(dir)) // hundreds of megabytes; the console is what tells
-    if (name !== 'console.log') rmSync(join(dir, name), { recursive: true });
+  for (const fault of moduleFaults(c.images.provider, collector.modules))
+    collector.faults.push(`${b.job}: ${fault}`);
+  clearMachine(dir);
   if (end !== 'done')
     collector.faults.push(`${b.job}: the machine ${end}, console in ${consoleFile}`);
-  for (const name of only)
+  for (const name of more.only)
     if (!collector.scenarios.some((s) => s.name === name))
       collector.faults.push(`${b.job}: ${name} never began`);
   return collector;
@@ -93,19 +108,28 @@ export async function runLab(
   signal?: AbortSignal,
 ): Promise<LabRun> {
   const names = scenariosNamed(wanted).map((s) => s.name);
-  const context = await makeContext(log, signal);
   const queue = GROUPS.map((b) => ({
     b,
     only: b.scenarios.map((s) => s.name).filter((name) => names.includes(name)),
   })).filter(({ only }) => only.length > 0);
+  const context = await makeContext(
+    queue.map(({ b }) => b),
+    log,
+    signal,
+  );
   const collectors: Collector[] = [];
   const lane = async (): Promise<void> => {
     for (let next = queue.shift(); next; next = queue.shift())
-      collectors.push(await runBoot(next.b, next.only, context));
+      collectors.push(await runBoot(next.b, context, { only: next.only }));
   };
-  await Promise.all([lane(), lane()]);
+  try {
+    await Promise.all([lane(), lane()]);
+  } finally {
+    clearRun(context.dir);
+  }
   const order = (s: ScenarioResult): number => SCENARIOS.findIndex(({ name }) => name === s.name);
   return {
+    provider: context.images.provider,
     scenarios: collectors.flatMap((x) => x.scenarios).sort((a, b) => order(a) - order(b)),
     faults: collectors.flatMap((x) => x.faults),
   };
@@ -113,11 +137,11 @@ export async function runLab(
 
 /** One machine with its console on this terminal; the job is a prompt in dom0. */
 export async function labShell(log: (line: string) => void, signal?: AbortSignal): Promise<void> {
-  const context = await makeContext(log, signal);
-  const { machine } = await prepare(SHELL, context);
+  const context = await makeContext([SHELL], log, signal);
+  const { machine } = prepare(SHELL, context);
   try {
     await bootOnTerminal(machine, signal);
   } finally {
-    rmSync(context.dir, { recursive: true });
+    clearRun(context.dir);
   }
 }

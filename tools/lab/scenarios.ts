@@ -26,6 +26,16 @@ export const SHELL: Group = {
   seconds: 86_400,
 };
 
+/** The boot of `lab bench`. */
+export const BENCH: Group = {
+  job: 'bench',
+  scenarios: [],
+  memory: 4608,
+  dom0Memory: 1200,
+  node: 'guests',
+  seconds: 7200,
+};
+
 /**
  * Scenarios by their names, by the name of what they are parts of, or `all`.
  * @throws NestfrontError `NF_EINVAL`: a name of nothing

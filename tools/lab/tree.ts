@@ -13,7 +13,7 @@ const LIBRARY_DIRS = [
   'usr/lib/x86_64-linux-gnu',
   'usr/lib/xen-4.17/lib/x86_64-linux-gnu',
 ];
-const SHARED = ['xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'tun'];
+const SHARED = ['xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'tun', 'pktgen'];
 const CONTENTS = {
   dom0: {
     modules: [
@@ -74,25 +74,28 @@ async function addProgram(packages: LabPackages, tree: string, program: string):
     copyFileSync(library, join(tree, 'lib', basename(library)));
 }
 
-async function addModules(
-  packages: LabPackages,
-  tree: string,
-  modules: readonly string[],
-): Promise<void> {
+/** Files of an image's modules and of all they depend on, paths below the packages' root. */
+export async function moduleFiles(packages: LabPackages, kind: ImageKind): Promise<string[]> {
   const { root, kernel } = packages;
   if (!existsSync(join(root, 'lib/modules', kernel, 'modules.dep')))
     await run('depmod', ['-b', root, kernel], { seconds: 120 });
   const files = new Set<string>();
-  for (const module of modules) {
+  for (const module of CONTENTS[kind].modules) {
     const shown = await run('modprobe', ['-d', root, '-S', kernel, '--show-depends', module], {
       seconds: 20,
     });
-    for (const m of shown.stdout.matchAll(/^insmod (\S+)/gm)) files.add(m[1] ?? '');
+    for (const m of shown.stdout.matchAll(/^insmod (\S+)/gm))
+      files.add((m[1] ?? '').slice(root.length + 1));
   }
-  for (const file of files) {
-    const to = join(tree, file.slice(root.length));
+  return [...files].sort();
+}
+
+async function addModules(packages: LabPackages, tree: string, kind: ImageKind): Promise<void> {
+  const { root, kernel } = packages;
+  for (const file of await moduleFiles(packages, kind)) {
+    const to = join(tree, file);
     mkdirSync(dirname(to), { recursive: true });
-    copyFileSync(file, to);
+    copyFileSync(join(root, file), to);
   }
   for (const name of ['modules.builtin', 'modules.order', 'modules.builtin.modinfo'])
     copyFileSync(join(root, 'lib/modules', kernel, name), join(tree, 'lib/modules', kernel, name));
@@ -144,7 +147,7 @@ export async function buildTree(
     cpSync(join(root, 'usr/lib/xen-4.17/boot'), join(tree, 'usr/lib/xen-4.17/boot'), {
       recursive: true,
     });
-  await addModules(packages, tree, CONTENTS[kind].modules);
+  await addModules(packages, tree, kind);
 }
 
 /** What an image is made of: part of the key of a cached one. */

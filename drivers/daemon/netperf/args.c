@@ -20,9 +20,10 @@ static void usage(void)
 	printf("nf-netperf server [--bind ADDR] [--port P] [--max-seconds S]\n"
 	       "nf-netperf client --host ADDR [--port P] [--test TCP_STREAM|TCP_MAERTS|TCP_RR|\n"
 	       "           UDP_STREAM|UDP_RR] [--seconds S] [--message BYTES] [--cpu N]\n"
-	       "           [--seed N] [--json]\n"
+	       "           [--seed N] [--patience SECONDS] [--json]\n"
 	       "\n"
 	       "The server prints \"ready PORT\" and serves until SIGTERM or --max-seconds (600).\n"
+	       "Nothing moves for --patience seconds (5): the test failed.\n"
 	       "The client prints one JSON object (or key=value lines) and exits 0; 1 when the "
 	       "test\n"
 	       "failed or a seeded stream's hashes differ, 2 on bad usage.\n");
@@ -107,6 +108,12 @@ static int set(struct np_options *o, const char *option, const char *value)
 		o->cpu = (int)v;
 		return 0;
 	}
+	if (!strcmp(option, "--patience")) {
+		if (!number(value, 1, NP_PATIENCE_MAX, &v))
+			return complain(option, value, "1 .. 600 seconds");
+		o->patience_s = (uint32_t)v;
+		return 0;
+	}
 	if (!strcmp(option, "--max-seconds")) {
 		if (!number(value, 1, 86400, &v))
 			return complain(option, value, "1 .. 86400");
@@ -144,8 +151,11 @@ static int check(struct np_options *o)
 
 int np_parse(struct np_options *o, int argc, char **argv, bool *help)
 {
-	*o = (struct np_options){
-		.test = NP_TCP_STREAM, .seconds = 2, .cpu = -1, .max_seconds = 600};
+	*o = (struct np_options){.test = NP_TCP_STREAM,
+				 .seconds = 2,
+				 .cpu = -1,
+				 .max_seconds = 600,
+				 .patience_s = NP_PATIENCE_S};
 	((struct sockaddr_in *)&o->address)->sin_port = htons(12865); /* netperf's */
 	*help = argc < 2 || !strcmp(argv[1], "--help");
 	if (*help) {

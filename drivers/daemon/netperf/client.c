@@ -19,7 +19,7 @@ static int connect_to(const struct np_options *o, int type, uint32_t port)
 
 	if (fd < 0)
 		return -errno;
-	np_timeouts(fd);
+	np_timeouts(fd, o->patience_s);
 	if (port)
 		((struct sockaddr_in *)&a)->sin_port = htons((uint16_t)port);
 	if (connect(fd, (struct sockaddr *)&a, o->address_bytes) < 0) {
@@ -62,6 +62,7 @@ static int exchange(const struct np_options *o, struct np_result *ours, struct n
 			       .message = o->message,
 			       .ms = (uint32_t)(o->seconds * 1000),
 			       .seeded = o->seeded,
+			       .patience_s = o->patience_s,
 			       .seed = o->seed};
 	struct np_ready ready;
 	int data = -1, err;
@@ -181,7 +182,7 @@ int np_client(const struct np_options *o)
 		np_say("--cpu %d: %s", o->cpu, strerror(-err));
 		return 1;
 	}
-	np_deadline((uint32_t)o->seconds + 1 + NP_GRACE_S);
+	np_deadline((uint32_t)o->seconds + NP_GRACE_S(o->patience_s));
 	err = exchange(o, &ours, &theirs);
 	if (err < 0) {
 		np_say("%s: %s", np_test_name(o->test), strerror(-err));

@@ -14,8 +14,10 @@
 #include <sys/socket.h>
 
 #define NP_MAGIC 0x3150464eu /* "NFP1" */
-#define NP_GRACE_S 10	     /* beyond the test's own time, then everything ends */
-#define NP_IO_TIMEOUT_S 5    /* nothing moves for so long: the test failed */
+#define NP_PATIENCE_S 5	     /* nothing moves for so long: the test failed */
+#define NP_PATIENCE_MAX 600u
+/* beyond the test's own time, then everything ends */
+#define NP_GRACE_S(patience_s) (1 + 2 * (patience_s))
 #define NP_MESSAGE_MAX (1u << 20)
 #define NP_UDP_MAX 65507u
 #define NP_SECONDS_MAX 3600u
@@ -35,14 +37,15 @@ struct np_options {
 	enum np_test test;
 	double seconds;
 	uint32_t message; /* bytes */
-	int cpu;	  /* -1: not pinned */
+	uint32_t patience_s;
+	int cpu; /* -1: not pinned */
 	bool json, seeded;
 	uint64_t seed;
 	uint32_t max_seconds; /* server: ends then */
 };
 
 struct np_request {
-	uint32_t magic, test, message, ms, seeded, pad;
+	uint32_t magic, test, message, ms, seeded, patience_s;
 	uint64_t seed;
 };
 
@@ -85,7 +88,7 @@ void np_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Whole messages on the control connection: 0 or negative errno. */
 int np_write_all(int fd, const void *p, size_t n);
 int np_read_all(int fd, void *p, size_t n);
-void np_timeouts(int fd);
+void np_timeouts(int fd, uint32_t seconds);
 uint64_t np_retransmits(int fd);
 int np_pin(int cpu);
 /* The whole process ends this many seconds from now, whatever it waits for: exit code 1. */

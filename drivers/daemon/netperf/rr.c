@@ -111,18 +111,19 @@ int np_ask(int fd, const struct np_request *q, bool datagrams, struct np_latency
 	return r->error;
 }
 
-static int answer_datagrams(int fd, int ctl, uint8_t *buf, size_t cap, struct np_result *r)
+static int answer_datagrams(int fd, int ctl, uint8_t *buf, const struct np_request *q,
+			    struct np_result *r)
 {
 	for (;;) {
 		struct sockaddr_storage from;
 		socklen_t n = sizeof(from);
 		struct pollfd p[2] = {{fd, POLLIN, 0}, {ctl, POLLIN, 0}};
-		int ready = poll(p, 2, NP_IO_TIMEOUT_S * 1000);
+		int ready = poll(p, 2, (int)q->patience_s * 1000);
 		if (ready <= 0)
 			return ready < 0 ? -errno : -ETIMEDOUT;
 		if (!p[0].revents)
 			return 0; /* the client is done */
-		ssize_t got = recvfrom(fd, buf, cap, 0, (struct sockaddr *)&from, &n);
+		ssize_t got = recvfrom(fd, buf, q->message, 0, (struct sockaddr *)&from, &n);
 		if (got < 0)
 			continue;
 		if (sendto(fd, buf, (size_t)got, MSG_NOSIGNAL, (struct sockaddr *)&from, n) < 0)
@@ -139,7 +140,7 @@ int np_answer(int fd, int ctl, const struct np_request *q, struct np_result *r)
 
 	r->error = buf ? 0 : -ENOMEM;
 	if (buf && ctl >= 0) {
-		r->error = answer_datagrams(fd, ctl, buf, q->message, r);
+		r->error = answer_datagrams(fd, ctl, buf, q, r);
 	} else {
 		while (!r->error) {
 			int err = np_read_all(fd, buf, q->message);

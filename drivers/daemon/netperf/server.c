@@ -30,7 +30,7 @@ static int bound_socket(const struct np_options *o, int type, bool any_port, uin
 		return err;
 	}
 	*port = ntohs(((struct sockaddr_in *)&a)->sin_port);
-	np_timeouts(fd);
+	np_timeouts(fd, NP_PATIENCE_S);
 	return fd;
 }
 
@@ -38,7 +38,8 @@ static bool valid(const struct np_request *q)
 {
 	return q->magic == NP_MAGIC && q->test >= NP_TCP_STREAM && q->test <= NP_UDP_RR &&
 	       q->message >= 1 && q->message <= NP_MESSAGE_MAX && q->ms >= 1 &&
-	       q->ms <= NP_SECONDS_MAX * 1000;
+	       q->ms <= NP_SECONDS_MAX * 1000 && q->patience_s >= 1 &&
+	       q->patience_s <= NP_PATIENCE_MAX;
 }
 
 static void run_test(int data, int ctl, const struct np_request *q, struct np_result *r)
@@ -70,19 +71,21 @@ static int serve(const struct np_options *o, int ctl)
 	struct np_ready ready = {.magic = NP_MAGIC};
 	struct np_request q;
 
-	np_timeouts(ctl);
-	np_deadline(NP_GRACE_S);
+	np_timeouts(ctl, NP_PATIENCE_S);
+	np_deadline(NP_GRACE_S(NP_PATIENCE_S));
 	if (np_read_all(ctl, &q, sizeof(q)) < 0 || !valid(&q))
 		return 1;
-	np_deadline(q.ms / 1000 + 1 + NP_GRACE_S);
+	np_deadline(q.ms / 1000 + NP_GRACE_S(q.patience_s));
+	np_timeouts(ctl, q.patience_s);
 	bool udp = q.test == NP_UDP_STREAM || q.test == NP_UDP_RR;
 	int fd = bound_socket(o, udp ? SOCK_DGRAM : SOCK_STREAM, true, &ready.port);
 	if (fd < 0 || np_write_all(ctl, &ready, sizeof(ready)) < 0)
 		return 1;
+	np_timeouts(fd, q.patience_s);
 	int data = udp ? fd : accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	if (data < 0)
 		return 1;
-	np_timeouts(data);
+	np_timeouts(data, q.patience_s);
 	uint64_t cpu = np_cpu_ns();
 	run_test(data, ctl, &q, &r);
 	r.cpu_ns = np_cpu_ns() - cpu;

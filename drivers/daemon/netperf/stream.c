@@ -43,10 +43,10 @@ int np_send_stream(int fd, const struct np_request *q, bool datagrams, struct np
 }
 
 /* Readable: 1 data, 0 the other end says it is done (datagrams), negative errno. */
-static int wait_data(int fd, int ctl)
+static int wait_data(int fd, int ctl, uint32_t patience_s)
 {
 	struct pollfd p[2] = {{fd, POLLIN, 0}, {ctl, POLLIN, 0}};
-	int n = poll(p, ctl >= 0 ? 2 : 1, NP_IO_TIMEOUT_S * 1000);
+	int n = poll(p, ctl >= 0 ? 2 : 1, (int)patience_s * 1000);
 	if (n <= 0)
 		return n < 0 ? -errno : -ETIMEDOUT;
 	return p[0].revents ? 1 : 0;
@@ -64,7 +64,7 @@ int np_receive_stream(int fd, int ctl, const struct np_request *q, struct np_res
 	r->error = buf ? 0 : -ENOMEM;
 	while (!r->error) {
 		if (ctl >= 0) {
-			int ready = wait_data(fd, ctl);
+			int ready = wait_data(fd, ctl, q->patience_s);
 			if (ready <= 0) {
 				r->error = ready;
 				break;

@@ -66,9 +66,9 @@ int np_read_all(int fd, void *p, size_t n)
 	return 0;
 }
 
-void np_timeouts(int fd)
+void np_timeouts(int fd, uint32_t seconds)
 {
-	const struct timeval t = {.tv_sec = NP_IO_TIMEOUT_S};
+	const struct timeval t = {.tv_sec = seconds};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
 }

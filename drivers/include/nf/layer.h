@@ -156,6 +156,8 @@ struct nf_layer {
 	uint16_t domid;	 /* our own */
 	int counters_fd; /* memfd of struct nf_counters_page, writable by us; -1 none */
 	int control_fd;	 /* memfd of struct nf_control_page, read-only for us; -1 none */
+	/* grant copies that one hypercall takes; 0: copies are plain loads and stores */
+	uint32_t copies_per_call;
 };
 
 /*

@@ -121,7 +121,8 @@ int nf_layer_open_xen(const char *dir, struct nf_layer **out)
 	x->base = (struct nf_layer){.ops = &xen_ops,
 				    .caps = NF_CAP_READONLY | NF_CAP_BACKING,
 				    .counters_fd = -1,
-				    .control_fd = -1};
+				    .control_fd = -1,
+				    .copies_per_call = NF__XEN_COPY_CALL};
 	int len = snprintf(x->dir, sizeof(x->dir), "%s", dir ? dir : "/dev/xen");
 	x->copy_fd = -1;
 	nf__xen_sys_root(x->dir, x->sys, sizeof(x->sys));

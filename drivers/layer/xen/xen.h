@@ -9,7 +9,8 @@
 
 #include "nf/layer.h"
 
-#define NF__XEN_LOST_MAX 64u /* channels of all devices of a guest at once */
+#define NF__XEN_COPY_CALL 16u /* Linux' gntdev hands so many copies of an ioctl to Xen at once */
+#define NF__XEN_LOST_MAX 64u  /* channels of all devices of a guest at once */
 
 struct nf__xen {
 	struct nf_layer base; /* first */

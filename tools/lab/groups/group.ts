@@ -17,8 +17,8 @@ export interface Group {
   /** MiB of the machine and of its dom0. */
   readonly memory: number;
   readonly dom0Memory: number;
-  /** dom0 has Node and this package, and the share a guest's image that has them, too. */
-  readonly node?: boolean;
+  /** Who has Node and this package: an image for guests on the share, and dom0, too. */
+  readonly node?: 'guests' | 'all';
   /** The watchdog's limit. */
   readonly seconds: number;
 }

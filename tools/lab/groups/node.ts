@@ -6,7 +6,7 @@ export const node: Group = {
   job: 'node',
   memory: 3584,
   dom0Memory: 1300,
-  node: true,
+  node: 'all',
   seconds: 1200,
   scenarios: [
     {

@@ -14,11 +14,14 @@ front() {
 	begin $_scenario
 	check create guest_create $_guest $_kind $_impl 10.0.0.2 "$@"
 	net_suite $_guest
-	[ $_impl = stock ] || check static-grants static_grants
+	[ $_impl = stock ] || {
+		check static-grants static_grants
+		check front-counters front_counters $_guest $_scenario
+	}
+	back_counters $_scenario
 	check mtu-9000 mtu_9000 $_guest
 	check offloads offloads $_guest
 	check detach-attach detach_attach $_guest
-	back_counters $_scenario
 	check back-killed-up back_killed $_guest TCP_STREAM
 	check back-killed-down back_killed $_guest TCP_MAERTS
 	check destroyed-under-load destroyed_under_load $_guest

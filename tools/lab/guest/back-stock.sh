@@ -11,6 +11,7 @@ baseline() {
 	check offloads offloads s1
 	check detach-attach detach_attach s1
 	check destroyed-under-load destroyed_under_load s1
+	check complaints-are-found complaints_are_found
 	complained >/tmp/complaints.base
 	end baseline
 }
@@ -45,6 +46,7 @@ net_ours_stock() {
 	begin net-ours-stock
 	check create guest_create d1 pv ours 10.0.0.2
 	net_suite d1
+	check front-counters front_counters d1 net-ours-stock
 	check mtu-9000 mtu_9000 d1
 	check offloads offloads d1
 	check detach-attach detach_attach d1

@@ -15,8 +15,8 @@ back_start() {
 # Killed in the middle of a stream and started again, unknown to the guest: every byte arrives.
 # back_killed GUEST TEST
 back_killed() {
-	guest_do $1 10 "nf-netperf client --host $HOST --port 7000 --seconds 9 --test $2 --seed 31 \
---json >/tmp/killed.out 2>&1 &"
+	guest_do $1 10 "nf-netperf client --host $HOST --port 7000 --patience 30 --seconds 9 \
+--test $2 --seed 31 --json >/tmp/killed.out 2>&1 &"
 	for _kill in 1 2; do
 		sleep 2
 		kill -9 $BACK

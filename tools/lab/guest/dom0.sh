@@ -14,9 +14,13 @@ modprobe 9pnet_virtio
 modprobe 9p
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 host /mnt || echo "@@NF fault 9p"
 cp /mnt/vmlinux /mnt/domu.cpio /tmp/
+cd /lib/modules && find . -name '*.ko' -exec sha256sum {} + |
+	sed 's|^\([0-9a-f]*\)  ./\(.*\)|@@NF module \2 \1|'
+cd /
 . /lab/lib.sh
 . /lab/suite.sh
 . /lab/back.sh
+. /lab/nested.sh
 . /lab/$(option job).sh
 sync
 echo "@@NF done"

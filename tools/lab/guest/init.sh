@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # First process of dom0 and of every guest of the lab. What it is for is on the command line:
-# lab.role=dom0 lab.job=NAME, or lab.role=guest [lab.front=stock|ours|none] [lab.address=10.0.0.N]
+# lab.role=dom0 lab.job=NAME [lab.only=...] [lab.rounds=N lab.window=SECONDS], or
+# lab.role=guest [lab.front=stock|ours|none] [lab.address=10.0.0.N]
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LD_LIBRARY_PATH=/lib
 mount -t devtmpfs dev /dev

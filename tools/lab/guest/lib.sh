@@ -6,6 +6,7 @@
 #   @@NF value KEY NUMBER                        one figure
 #   @@NF blk KEY NUMBER                          bytes, verifyErrors (both add up), fsckClean (0, 1)
 #   @@NF counter END KEY NUMBER                  one counter of one end
+#   @@NF module PATH SHA256                      one module that dom0 has
 #   @@NF skip REASON                             the scenario could not be run here
 #   @@NF fault TEXT                              wrong outside of any scenario
 XENCONSOLE=/usr/lib/xen-4.17/bin/xenconsole
@@ -52,6 +53,7 @@ wanted() {
 begin() {
 	dmesg -c >/dev/null 2>&1
 	xl dmesg -c >/dev/null 2>&1
+	rm -f /tmp/complaints.guests
 	say "begin $1"
 }
 end() {
@@ -59,15 +61,29 @@ end() {
 	say "end $1"
 }
 
-# What Linux and Xen complained about since the last call, without times and numbers, one line each.
+# Of kernels' and Xen's logs on stdin what is a complaint, without times and numbers, one line each.
 # Lines of slow emulation are no complaints.
+complaints_in() {
+	tr -d '\r' |
+		grep -aE 'BUG|WARN|Oops|Call Trace|Kernel panic|\(XEN\).*(rror|grant_|event_ch)' |
+		grep -vE 'clocksource|soft lockup|rcu_|Errors and warnings|TSC|hrtimer' |
+		sed -e 's/^.*\[ *[0-9.]*\] *//' -e 's/[0-9a-fx]*[0-9][0-9a-fx]*/N/g' | sort -u
+}
+
+# What dom0, Xen and guests complained about since the last call.
 complained() {
 	{
 		dmesg -c 2>/dev/null
 		xl dmesg -c 2>/dev/null
-	} | grep -E 'BUG|WARN|Oops|Call Trace|\(XEN\).*(rror|grant_table|event_channel)' |
-		grep -vE 'clocksource|soft lockup|rcu_|Errors and warnings|TSC|hrtimer' |
-		sed -e 's/^\[[^]]*\]//' -e 's/[0-9a-fx]*[0-9][0-9a-fx]*/N/g' | sort -u
+		cat /tmp/complaints.guests 2>/dev/null
+	} | complaints_in
+	rm -f /tmp/complaints.guests
+}
+
+# guest_complained GUEST: keeps its kernel's log for `complained`, and empties it; before it goes
+guest_complained() {
+	guest_do $1 20 "dmesg -c | grep -E 'BUG|WARN|Oops|Call Trace'" >>/tmp/complaints.guests
+	return 0
 }
 
 # Complaints that stock Linux at both ends did not cause in this boot.
@@ -77,6 +93,14 @@ complaints() {
 	grep -vxFf /tmp/complaints.base /tmp/complaints.out >/tmp/complaints.new
 	cat /tmp/complaints.new
 	! [ -s /tmp/complaints.new ]
+}
+
+# In every boot: the checker finds a complaint that is there. It is made here, and forgotten.
+complaints_are_found() {
+	complained >/tmp/complaints.before
+	echo '<1>BUG: this is made by the lab' >/dev/kmsg
+	complained | grep -qx 'BUG: this is made by the lab' || return 1
+	cat /tmp/complaints.before >>/tmp/complaints.guests # as if not looked at
 }
 
 # guest_config NAME TYPE FRONT ADDRESS [xl config lines...]: TYPE is pv, pvh or shim, FRONT is
@@ -132,6 +156,7 @@ guest_attach() {
 
 guest_detach() {
 	[ -e /tmp/$1.console ] || return 0
+	grep -aE 'BUG|Oops|Call Trace|Kernel panic' /tmp/$1.out >>/tmp/complaints.guests
 	kill $(cat /tmp/$1.console /tmp/$1.writer) 2>/dev/null
 	rm -f /tmp/$1.console /tmp/$1.writer
 }
@@ -157,6 +182,7 @@ domain_gone() { ! xl list | awk '{ print $2 }' | grep -qx "$1"; }
 # guest_gone NAME: destroys it, forgets its console
 guest_gone() {
 	_domid=$(xl domid $1 2>/dev/null)
+	[ -n "$_domid" ] && [ -e /tmp/$1.console ] && guest_complained $1
 	guest_detach $1
 	[ -n "$_domid" ] || return 0
 	xl destroy $1

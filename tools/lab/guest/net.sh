@@ -3,6 +3,7 @@
 option() { sed -n "s/.*lab\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 ifname=eth0
 [ "$(option front)" = ours ] && ifname=nf0
+[ -e /tmp/ifname ] && ifname=$(cat /tmp/ifname)
 
 # Brings the interface up and waits until it carries; ours exists before it is connected.
 net_up() {

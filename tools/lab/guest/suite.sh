@@ -18,8 +18,8 @@ ping_sizes() {
 
 # seeded GUEST TEST SEED [SECONDS]: a seeded stream hashed at both ends
 seeded() {
-	guest_do $1 60 "nf-netperf client --host $HOST --port 7000 --test $2 \
---seconds ${4:-3} --seed $3 --json" >/tmp/seeded.out
+	guest_do $1 100 "nf-netperf client --host $HOST --port 7000 --patience 30 \
+--test $2 --seconds ${4:-3} --seed $3 --json" >/tmp/seeded.out
 	cat /tmp/seeded.out
 	grep -q '"ok":true' /tmp/seeded.out || return 1
 	say "value bytes $(number bytes </tmp/seeded.out)"
@@ -76,8 +76,8 @@ detach_attach() {
 
 # A stream without an end, so that something is in flight.
 load() {
-	guest_do $1 10 "nf-netperf client --host $HOST --port 7000 --seconds 90 --test $2 --seed 9 \
->/tmp/load.out 2>&1 &"
+	guest_do $1 10 "nf-netperf client --host $HOST --port 7000 --patience 30 \
+--seconds 90 --test $2 --seed 9 >/tmp/load.out 2>&1 &"
 	_at=/sys/class/net/vif$(xl domid $1).0/statistics/$3
 	_was=$(cat $_at)
 	sleep 2
@@ -87,6 +87,7 @@ load() {
 # The guest is destroyed in the middle of a stream; its domain and its interface must go.
 destroyed_under_load() {
 	_id=$(xl domid $1)
+	guest_complained $1
 	load $1 TCP_STREAM rx_bytes || return 1
 	guest_detach $1
 	xl destroy $1
@@ -94,6 +95,12 @@ destroyed_under_load() {
 	wait_for 20 not [ -e /sys/class/net/vif$_id.0 ] || { echo "vif$_id.0 stays"; return 1; }
 	wait_for 10 backend_gone $_id || { echo "the back's node stays"; return 1; }
 	servers
+}
+
+# front_counters GUEST SCENARIO [END] [FILE]: a page of counters in the guest, for the host
+front_counters() {
+	guest_do $1 20 "gzip -c ${4:-/run/nestfront/front/counters} | base64" >/tmp/counters.64 &&
+		base64 -d </tmp/counters.64 | gunzip -c >/mnt/$2.${3:-front}.counters
 }
 
 # The traffic every scenario must carry. net_suite GUEST
@@ -114,6 +121,7 @@ quick_baseline() {
 		check baseline-ping ping_sizes s0 &&
 		check baseline-stream seeded s0 TCP_STREAM 3 1 &&
 		check baseline-destroy destroyed_under_load s0
+	check baseline-complaints-are-found complaints_are_found
 	complained >/tmp/complaints.base
 	rmmod xen-netback || say "fault xen-netback does not unload"
 }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/**
+ * `lab bench`: five paths in one boot, measured in turns. Emulated throughput swings by an order of
+ * magnitude between boots, so only ratios of the same round count; what does not depend on the
+ * emulator is how many events, grant operations and hypercalls a packet takes.
+ */
+import { interval, spread } from '../../bench/lib/stats.js';
+import type { Interval, Spread } from '../../bench/lib/stats.js';
+import { NestfrontError } from '../../lib/errors.js';
+import { ratesOf } from './bench-rates.js';
+import type { Rates } from './bench-rates.js';
+import { makeContext, clearRun } from './machine.js';
+import type { Provider } from './provenance.js';
+import { runBoot } from './run.js';
+import { parseSamples } from './samples.js';
+import type { Sample } from './samples.js';
+import { BENCH } from './scenarios.js';
+
+/** Path to front, back, grants, and the path it is compared with. */
+export const PATHS = {
+  'stock-stock': { front: 'stock', provider: 'stock', grants: 'map', base: undefined },
+  'stock-ours': { front: 'stock', provider: 'nestfront', grants: 'copy', base: 'stock-stock' },
+  'ours-stock': { front: 'nestfront', provider: 'stock', grants: 'map', base: 'stock-stock' },
+  'ours-ours': { front: 'nestfront', provider: 'nestfront', grants: 'static', base: 'stock-stock' },
+  nested: { front: 'nestfront', provider: 'stock', grants: 'map', base: 'ours-stock' },
+} as const;
+export type PathName = keyof typeof PATHS;
+
+const BENCHES = {
+  tcp_stream: { unit: 'bitsPerSecond', direction: 'tx' },
+  tcp_maerts: { unit: 'bitsPerSecond', direction: 'rx' },
+  pps_tx: { unit: 'packetsPerSecond', direction: 'tx' },
+  pps_rx: { unit: 'packetsPerSecond', direction: 'rx' },
+  tcp_rr: { unit: 'transactionsPerSecond', direction: undefined },
+} as const;
+export type BenchName = keyof typeof BENCHES;
+
+/** The contract's result, with the two ends of a path that is one of real Xen. */
+export interface BenchResult extends Rates {
+  bench: 'tcp_stream' | 'tcp_maerts' | 'pps' | 'tcp_rr';
+  path: 'single' | 'translate';
+  pair: PathName;
+  depth: 1 | 2;
+  front: 'stock' | 'nestfront';
+  provider: 'stock' | 'nestfront';
+  grants: 'map' | 'copy' | 'static';
+  direction?: 'tx' | 'rx';
+  frameBytes?: 60;
+  bitsPerSecond?: Spread;
+  packetsPerSecond?: Spread;
+  transactionsPerSecond?: Spread;
+  /** Of the same rounds. */
+  ratio?: Interval & { to: PathName };
+  seconds: number;
+  repetitions: number;
+}
+
+export interface LabBench {
+  provider: Provider;
+  rounds: number;
+  results: BenchResult[];
+  faults: string[];
+}
+
+function ratio(samples: readonly Sample[], mine: readonly Sample[], to: PathName): Interval {
+  const ratios = mine.flatMap((s) => {
+    const other = samples.find((x) => x.path === to && x.bench === s.bench && x.round === s.round);
+    return other === undefined || other.value === 0 ? [] : [s.value / other.value];
+  });
+  if (ratios.length === 0)
+    throw new NestfrontError('NF_EIO', 'lab.bench', `nothing to compare with ${to}`);
+  return interval(ratios);
+}
+
+/** One path's results of one bench; nothing where it was not measured. */
+export function summarize(
+  samples: readonly Sample[],
+  pair: PathName,
+  bench: BenchName,
+  seconds: number,
+): BenchResult | undefined {
+  const mine = samples.filter((s) => s.path === pair && s.bench === bench);
+  if (mine.length === 0) return undefined;
+  const { base, ...ends } = PATHS[pair];
+  const { unit, direction } = BENCHES[bench];
+  const isPps = bench === 'pps_tx' || bench === 'pps_rx';
+  return {
+    bench: isPps ? 'pps' : bench,
+    path: pair === 'nested' ? 'translate' : 'single',
+    pair,
+    depth: pair === 'nested' ? 2 : 1,
+    ...ends,
+    ...(direction === undefined ? {} : { direction }),
+    ...(isPps ? { frameBytes: 60 } : {}),
+    [unit]: spread(mine.map((s) => s.value)),
+    ...(base === undefined ? {} : { ratio: { to: base, ...ratio(samples, mine, base) } }),
+    ...ratesOf(mine, pair),
+    seconds,
+    repetitions: mine.length,
+  };
+}
+
+/**
+ * @param options rounds: times each path is measured; window: seconds of each measurement
+ * @throws NestfrontError `NF_EIO`: the boot ended before there was one whole round
+ */
+export async function runBench(
+  options: { rounds: number; window: number },
+  log: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<LabBench> {
+  const context = await makeContext([BENCH], log, signal);
+  try {
+    const collector = await runBoot(BENCH, context, { only: [], options: { ...options } });
+    const { samples, faults } = parseSamples(collector.samples);
+    for (const s of collector.scenarios)
+      for (const check of s.checks)
+        if (!check.ok) faults.push(`${check.name}: ${check.detail ?? ''}`);
+    if (samples.length === 0)
+      throw new NestfrontError(
+        'NF_EIO',
+        'lab.bench',
+        `nothing was measured: ${[...collector.faults, ...faults].join('; ')}`,
+      );
+    const results = (Object.keys(BENCHES) as BenchName[]).flatMap((bench) =>
+      (Object.keys(PATHS) as PathName[]).flatMap(
+        (pair) => summarize(samples, pair, bench, options.window) ?? [],
+      ),
+    );
+    const { provider } = context.images;
+    return {
+      provider,
+      rounds: options.rounds,
+      results,
+      faults: [...collector.faults, ...faults],
+    };
+  } finally {
+    clearRun(context.dir);
+  }
+}
