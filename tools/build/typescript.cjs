@@ -9,6 +9,7 @@ const path = require('node:path');
 
 const ROOT = path.resolve(__dirname, '..', '..');
 const DIST = path.join(ROOT, 'dist');
+const STATE = path.join(DIST, '.tsbuildinfo'); // of tsc: what was compiled from what
 
 function run(label, args) {
   const started = Date.now();
@@ -29,6 +30,7 @@ function prune(dir) {
       prune(file);
       continue;
     }
+    if (file === STATE) continue;
     const source = path.relative(DIST, file).replace(/(\.d)?\.(c?)[jt]s(\.map)?$/, '.$2ts');
     if (!fs.existsSync(path.join(ROOT, source))) fs.rmSync(file);
   }
@@ -46,6 +48,8 @@ function linkBin() {
 
 if (fs.existsSync(path.join(ROOT, 'tsconfig.json'))) {
   let ok = true;
+  // what somebody removed by hand is compiled again
+  if (!fs.existsSync(path.join(DIST, 'lib', 'index.js'))) fs.rmSync(STATE, { force: true });
   if (fs.existsSync(path.join(__dirname, 'codegen.cjs')))
     ok = run('generated sources', [path.join(__dirname, 'codegen.cjs')]);
   ok = run('typescript', [require.resolve('typescript/bin/tsc'), '-p', '.']) && ok;
