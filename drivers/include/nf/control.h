@@ -16,12 +16,17 @@ enum nf_gen_mode {
 	NF_GEN_SEND = 1, /* generate back to back */
 	NF_GEN_ECHO = 2, /* return each frame to its sender */
 	NF_GEN_PING = 3, /* one frame at a time, timing its return */
+	/* generator of a blkfront; frame_bytes is the block size, batch the queue depth */
+	NF_GEN_SEQ_READ = 8,
+	NF_GEN_SEQ_WRITE = 9,
+	NF_GEN_RAND_READ = 10,
+	NF_GEN_RAND_WRITE = 11,
 };
 
 struct nf_control_dev {
 	uint32_t mode;	       /* enum nf_gen_mode */
-	uint32_t frame_bytes;  /* 60 .. 65535 */
-	uint32_t batch;	       /* frames a call, 1 .. 256; 0 = the port's own */
+	uint32_t frame_bytes;  /* 60 .. 65535; blocks: multiple of 512, .. 1 MiB; 0 = 4096 */
+	uint32_t batch;	       /* frames a call, 1 .. 256; 0 = the port's own; blocks: 32 */
 	uint32_t verify_every; /* the sink checks every byte of one frame in this many; 0 = 1024 */
 	uint32_t limit;	       /* stop after so many frames, 0 = none */
 	uint32_t epoch;	       /* changes: the limit starts again */
