@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* its absence is a user that cannot be opened, not a program that cannot be linked */
-#pragma weak nf_blkuser_open
 static int user_open(struct nf_blkfront *f, uint32_t i)
 {
 	char err[200] = "";
@@ -28,8 +26,6 @@ static int user_open(struct nf_blkfront *f, uint32_t i)
 	}
 	if (!f->e.cfg.port)
 		return 0;
-	if (!nf_blkuser_open)
-		return nf__blk_end_fail(&f->e, -ENOSYS, "this build has no users of disks");
 	int rc = nf_blkuser_open(f->e.spec, &env, &f->users[i], err, sizeof(err));
 	if (rc < 0)
 		return nf__blk_end_fail(&f->e, rc, "user %s: %s", f->e.spec,

@@ -96,6 +96,7 @@ static const long calls[] = {
 	SYS_statx,
 	SYS_lseek,
 	SYS_ftruncate,
+	SYS_fchmod,
 	SYS_fcntl,
 	SYS_flock,
 	SYS_getdents64,
