@@ -54,7 +54,7 @@ for (const [what, change, expected] of [
   ['a queue in words', { queues: '1' }, /queues is "1"; it must be of type number/],
   ['a short MAC', { mac: '00:16' }, /mac is "00:16": six hex bytes/],
   ['a multicast MAC', { mac: '01:16:3e:00:00:01' }, /first byte is odd/],
-  ['an unknown port', { front: { port: 'tun0' } }, /front\.port is "tun0": a port is gen, null, tap/],
+  ['an unknown port', { front: { port: 'tun0' } }, /front\.port is "tun0": a port is gen, null/],
   ['a long TAP name', { back: { port: 'tap:abcdefghijklmnop' } }, /at most 15 characters/],
   ['a small MTU', { mtu: 60 }, /mtu is 60; use at least 68/],
   ['a guest called L0', { guest: 'L0' }, /guest is "L0", a domain of the stack itself/],
