@@ -49,9 +49,9 @@ function cModule(path: string): string | undefined {
   return /^drivers\/([^/]+)\//.exec(path)?.[1];
 }
 
-/** Of our own files: <net/if.h> is the system's. */
+/** <net/if.h> is the system's, not of our module net. */
 const includes = (file: SourceFile): string[] =>
-  file.lines.flatMap((l) => /^\s*#\s*include\s+(?:"|<(?=nf\/))([^">]+)[">]/.exec(l)?.[1] ?? []);
+  file.lines.flatMap((l) => /^\s*#\s*include\s+(?:"|<(?!net\/))([^">]+)[">]/.exec(l)?.[1] ?? []);
 
 /** Of one C file: includes that point upward, sideways, or to Node from drivers/. */
 export function cDirection(file: SourceFile): Finding[] {
