@@ -39,6 +39,7 @@ void nfd_device_found(struct nfd *d, uint32_t side, const char *path, bool is_ba
 	}
 	*spare = (struct nfd_device){.used = true,
 				     .kind = is_back ? NFD_BACK : NFD_FRONT,
+				     .is_disk = strstr(path, "/vbd/") != NULL,
 				     .side = side,
 				     .phase = NF_NET_WAITING,
 				     .dirty = true,
@@ -58,6 +59,8 @@ bool nfd_device_alive(const struct nfd *d, const struct nfd_device *v)
 
 static int step(const struct nfd_device *v)
 {
+	if (v->is_disk)
+		return nfd_disk_step(v);
 	switch (v->kind) {
 	case NFD_FRONT:
 		return nf_netfront_step(v->u.front);
@@ -98,7 +101,9 @@ static void open_failed(struct nfd_device *v, int error, uint64_t now)
 
 static void close_object(struct nfd_device *v)
 {
-	if (v->u.any && v->kind == NFD_FRONT)
+	if (v->is_disk)
+		nfd_disk_close(v);
+	else if (v->u.any && v->kind == NFD_FRONT)
 		nf_netfront_close(v->u.front);
 	else if (v->u.any && v->kind == NFD_BACK)
 		nf_netback_close(v->u.back);
@@ -168,7 +173,9 @@ void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
 	int err = 0;
 	if (!v->u.any || !nfd_device_alive(d, v))
 		return;
-	if (v->kind == NFD_FRONT)
+	if (v->is_disk)
+		err = nfd_disk_shutdown(v);
+	else if (v->kind == NFD_FRONT)
 		err = nf_netfront_shutdown(v->u.front);
 	else if (v->kind == NFD_BACK)
 		err = nf_netback_shutdown(v->u.back);
@@ -194,7 +201,9 @@ int nfd_device_fds(struct nfd *d, struct nfd_device *v, int *fds, int cap)
 	int n = 0;
 	if (!v->u.any || !nfd_device_alive(d, v))
 		return 0;
-	if (v->kind == NFD_RELAY) {
+	if (v->is_disk) {
+		n = nfd_disk_fds(v, fds, cap);
+	} else if (v->kind == NFD_RELAY) {
 		n = nf_net_relay_fds(v->u.relay, fds, cap);
 	} else if (cap > 0) {
 		fds[0] = v->kind == NFD_FRONT ? nf_netfront_ctrl_fd(v->u.front)

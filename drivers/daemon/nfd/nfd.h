@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nf/blk.h"
 #include "nf/counters.h"
 #include "nf/layer.h"
 #include "nf/net.h"
@@ -60,6 +61,7 @@ enum nfd_kind { NFD_FRONT, NFD_BACK, NFD_RELAY };
 struct nfd_device {
 	bool used;
 	enum nfd_kind kind;
+	bool is_disk; /* a vbd, else a vif */
 	uint32_t side;
 	char path[NFD_PATH];	   /* on its side */
 	char outer_path[NFD_PATH]; /* relay: on the outer side */
@@ -69,6 +71,8 @@ struct nfd_device {
 		struct nf_netfront *front;
 		struct nf_netback *back;
 		struct nf_net_relay *relay;
+		struct nf_blkfront *blkfront;
+		struct nf_blkback *blkback;
 		void *any; /* NULL: not opened yet */
 	} u;
 	int phase;	      /* enum nf_net_phase, or negative: what opening or a step returned */
@@ -136,6 +140,15 @@ uint32_t nfd_read_number(struct nfd_side *s, const struct nfd_device *v, const c
 			 const char *key, uint32_t min, uint32_t max, uint32_t fallback);
 /* A short word; empty when absent. */
 void nfd_read_word(struct nfd_side *s, const char *path, const char *key, char *out, size_t cap);
+
+/* disk.c: the same for block devices; -ESHUTDOWN: not ours */
+bool nfd_disk_is_ours(struct nfd_side *s, const struct nfd_device *v);
+int nfd_disk_open(struct nfd *d, struct nfd_device *v);
+int nfd_disk_step(const struct nfd_device *v);
+int nfd_disk_shutdown(const struct nfd_device *v);
+void nfd_disk_close(struct nfd_device *v);
+int nfd_disk_state(const struct nfd_device *v);
+int nfd_disk_fds(const struct nfd_device *v, int *fds, int cap);
 
 /* xen.c: what xl and the kernel expect */
 int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v);

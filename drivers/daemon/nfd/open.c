@@ -137,11 +137,13 @@ int nfd_device_open(struct nfd *d, struct nfd_device *v)
 	struct nfd_side *s = &d->sides[v->side];
 	char relay[MODE_BYTES];
 
-	if (s->is_xen) {
+	if (s->is_xen && !(v->is_disk && !nfd_disk_is_ours(s, v))) {
 		int err = nfd_xen_allowed(s, v);
 		if (err < 0)
 			return err;
 	}
+	if (v->is_disk)
+		return nfd_disk_open(d, v);
 	if (v->kind == NFD_FRONT)
 		return open_single(d, v);
 	nfd_read_word(s, v->path, "nestfront/relay", relay, sizeof(relay));

@@ -18,8 +18,9 @@ struct request {
 
 static const char *kind_name(const struct nfd_device *v)
 {
-	static const char *const names[] = {"netfront", "netback", "netrelay"};
-	return names[v->kind];
+	static const char *const names[2][3] = {{"netfront", "netback", "netrelay"},
+						{"blkfront", "blkback", "blkrelay"}};
+	return names[v->is_disk][v->kind];
 }
 
 const char *nfd_phase_name(const struct nfd_device *v)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which devices the store has: device/vif/N and backend/vif/D/N. */
+/* Which devices the store has: device/vif/N and backend/vif/D/N, and the same of vbd. */
 #include <stdio.h>
 #include <string.h>
 
@@ -39,16 +39,16 @@ static int scan_folder(struct nfd *d, uint32_t side, const char *folder, bool is
 	return n < 0 ? n : 0;
 }
 
-static int scan_backs(struct nfd *d, uint32_t side)
+static int scan_backs(struct nfd *d, uint32_t side, const char *root)
 {
 	char names[NAMES], folder[NFD_PATH];
-	int n = names_of(&d->sides[side], "backend/vif", names);
+	int n = names_of(&d->sides[side], root, names);
 	const char *name = names;
 
 	for (int i = 0; i < n; i++, name += strlen(name) + 1) {
 		if (!is_number(name))
 			continue;
-		snprintf(folder, sizeof(folder), "backend/vif/%.5s", name);
+		snprintf(folder, sizeof(folder), "%.40s/%.5s", root, name);
 		int err = scan_folder(d, side, folder, true);
 		if (err)
 			return err;
@@ -63,7 +63,8 @@ void nfd_scan(struct nfd *d, uint32_t side)
 	s->rescan = false;
 	for (uint32_t i = 0; i < NFD_DEVICES; i++)
 		d->devices[i].seen = false;
-	if (scan_folder(d, side, "device/vif", false) || scan_backs(d, side))
+	if (scan_folder(d, side, "device/vif", false) || scan_backs(d, side, "backend/vif") ||
+	    scan_folder(d, side, "device/vbd", false) || scan_backs(d, side, "backend/vbd"))
 		return; /* an unreadable store is no reason to drop devices */
 	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
 		struct nfd_device *v = &d->devices[i];

@@ -42,7 +42,10 @@ static int open_store(struct nfd_side *s)
 	err = nf_store_watch(s->store, "device/vif", "fronts");
 	if (err < 0)
 		return err;
-	return nf_store_watch(s->store, "backend/vif", "backs");
+	err = nf_store_watch(s->store, "backend/vif", "backs");
+	if (err == 0)
+		err = nf_store_watch(s->store, "device/vbd", "fronts");
+	return err < 0 ? err : nf_store_watch(s->store, "backend/vbd", "backs");
 }
 
 static int open_layer(struct nfd_side *s, const struct nfd_where *where)

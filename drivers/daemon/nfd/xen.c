@@ -123,9 +123,10 @@ int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c
 bool nfd_xen_was_reset(struct nfd_side *s, const struct nfd_device *v)
 {
 	char word[8];
-	int state = v->kind == NFD_FRONT  ? nf_netfront_state(v->u.front)
-		    : v->kind == NFD_BACK ? nf_netback_state(v->u.back)
-					  : NF_XENBUS_INITIALISING;
+	int state = v->is_disk		   ? nfd_disk_state(v)
+		    : v->kind == NFD_FRONT ? nf_netfront_state(v->u.front)
+		    : v->kind == NFD_BACK  ? nf_netback_state(v->u.back)
+					   : NF_XENBUS_INITIALISING;
 	if (state <= NF_XENBUS_INITIALISING)
 		return false;
 	nfd_read_word(s, v->path, "state", word, sizeof(word));

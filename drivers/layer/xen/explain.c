@@ -129,15 +129,18 @@ void nf_xen_budget_line(const struct nf_xen_budget *b, uint32_t wanted, char *li
 int nf_xen_kernel_driver(struct nf_layer *l, const char *path, char *line, size_t cap)
 {
 	const struct nf__xen *x = nf__xen_of(l);
-	char link[200], target[200], device[32];
+	char link[200], target[200], device[32], kind[4] = "";
 	unsigned domid, devid;
-	bool is_back = sscanf(path, "backend/vif/%u/%u", &domid, &devid) == 2;
-	if (!is_back && sscanf(path, "device/vif/%u", &devid) != 1)
+	bool is_back = sscanf(path, "backend/%3[a-z]/%u/%u", kind, &domid, &devid) == 3;
+	if (!is_back && sscanf(path, "device/%3[a-z]/%u", kind, &devid) != 2)
+		return 0;
+	bool is_disk = strcmp(kind, "vbd") == 0;
+	if (!is_disk && strcmp(kind, "vif") != 0)
 		return 0;
 	if (is_back)
-		snprintf(device, sizeof(device), "vif-%u-%u", domid, devid);
+		snprintf(device, sizeof(device), "%s-%u-%u", kind, domid, devid);
 	else
-		snprintf(device, sizeof(device), "vif-%u", devid);
+		snprintf(device, sizeof(device), "%s-%u", kind, devid);
 	const char *bus = is_back ? "xen-backend" : "xen";
 	snprintf(link, sizeof(link), "%s/bus/%s/devices/%s/driver", x->sys, bus, device);
 	ssize_t n = readlink(link, target, sizeof(target) - 1);
@@ -149,6 +152,9 @@ int nf_xen_kernel_driver(struct nf_layer *l, const char *path, char *line, size_
 	snprintf(line, cap,
 		 "the kernel's driver has %s: echo %s > /sys/bus/%s/drivers/%s/unbind, and keep %s "
 		 "from being loaded",
-		 device, device, bus, name, is_back ? "xen-netback" : "xen-netfront");
+		 device, device, bus, name,
+		 is_back   ? is_disk ? "xen-blkback" : "xen-netback"
+		 : is_disk ? "xen-blkfront"
+			   : "xen-netfront");
 	return 1;
 }

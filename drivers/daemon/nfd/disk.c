@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* Block devices of the daemon: opening one as its nodes say, and its life. */
+#include <stdio.h>
+#include <string.h>
+
+#include "nfd.h"
+
+#define XEN_POOL_PAGES 256u /* gntalloc grants 1,024 pages unless it is told otherwise */
+
+static void notice(void *ctx, const char *line)
+{
+	(void)ctx; /* the line names the device */
+	nfd_log("%s", line);
+}
+
+/* One of the words, by number; absent: 0. -EINVAL after saying which there are. */
+static int choice(struct nfd_side *s, const struct nfd_device *v, const char *key,
+		  const char *const *words, const char *all)
+{
+	char word[24];
+	nfd_read_word(s, v->path, key, word, sizeof(word));
+	if (!word[0])
+		return 0;
+	for (int i = 0; words[i]; i++)
+		if (!strcmp(word, words[i]))
+			return i;
+	nfd_log("%s: %s is %s, not '%s'", v->path, key, all, word);
+	return -EINVAL;
+}
+
+static int fill_choices(struct nfd_side *s, const struct nfd_device *v, struct nf_blk_config *c)
+{
+	static const char *const grants[] = {"static", "persistent", "copy", "map", NULL};
+	static const char *const units[] = {"512", "sector", NULL};
+	int rc = choice(s, v, "nestfront/grants", grants, "static, persistent, copy or map");
+	if (rc < 0)
+		return rc;
+	c->grants = (enum nf_blk_grants)(rc + 1);
+	rc = choice(s, v, "nestfront/units", units, "512 or sector");
+	if (rc < 0)
+		return rc;
+	c->units = (enum nf_blk_units)rc;
+	return 0;
+}
+
+static int fill_config(struct nfd *d, struct nfd_device *v, struct nf_blk_config *c)
+{
+	struct nfd_side *s = &d->sides[v->side];
+	const char *path = v->path;
+	*c = (struct nf_blk_config){
+		.layer = s->layer,
+		.store = s->store,
+		.poller = d->poller,
+		.counters = &s->counters,
+		.control = s->control,
+		.path = path,
+		.queues = nfd_read_number(s, v, path, "nestfront/queues", 1, NF_BLK_QUEUES_MAX, 1),
+		.ring_pages = nfd_read_number(s, v, path, "nestfront/ring-pages", 1,
+					      NF_BLK_RING_PAGES_MAX, 1),
+		.indirect = nfd_read_number(s, v, path, "nestfront/indirect", 1,
+					    NF_BLKIF_INDIRECT_MAX, 0),
+		.pool_pages = nfd_read_number(s, v, path, "nestfront/pool-pages", 32,
+					      NF_BLK_POOL_PAGES_MAX,
+					      s->is_xen ? XEN_POOL_PAGES : 0),
+		.sector_bytes = nfd_read_number(s, v, path, "nestfront/sector-size", 512, 4096, 0),
+		.registered_only = nfd_read_number(s, v, path, "nestfront/registered-only", 0, 1,
+						   0) != 0,
+		.token = v->token,
+		.notice = notice,
+		.ctx = v,
+	};
+	return fill_choices(s, v, c);
+}
+
+/* A Xen guest's other disks are its kernel's, and dom0's qemu's: only what is marked is for us. */
+bool nfd_disk_is_ours(struct nfd_side *s, const struct nfd_device *v)
+{
+	char port[NF_STORE_PATH_MAX];
+	nfd_read_word(s, v->path, "nestfront/port", port, sizeof(port));
+	return port[0] || !s->is_xen;
+}
+
+int nfd_disk_open(struct nfd *d, struct nfd_device *v)
+{
+	struct nfd_side *s = &d->sides[v->side];
+	struct nf_blk_config c;
+	char port[NF_STORE_PATH_MAX], journal[NFD_PATH_MAX];
+	unsigned domid, devid;
+
+	nfd_read_word(s, v->path, "nestfront/port", port, sizeof(port));
+	/* a Xen guest's other disks are its kernel's, and dom0's qemu's: only what is marked is
+	 * ours
+	 */
+	if (!port[0] && s->is_xen)
+		return -ESHUTDOWN;
+	if (!port[0] && v->kind == NFD_BACK) {
+		nfd_log("%s: nestfront/port must name a disk: file:PATH, block:PATH, mem:SIZE or "
+			"null:SIZE",
+			v->path);
+		return -EINVAL;
+	}
+	if (!port[0])
+		snprintf(port, sizeof(port), "none");
+	int err = fill_config(d, v, &c);
+	if (err)
+		return err;
+	c.port = port;
+	if (v->kind == NFD_FRONT)
+		return nf_blkfront_open(&c, &v->u.blkfront);
+	if (d->run_dir[0] && sscanf(v->path, "backend/vbd/%u/%u", &domid, &devid) == 2) {
+		snprintf(journal, sizeof(journal), "%s/vbd-%u-%u.journal", d->run_dir, domid,
+			 devid);
+		c.journal = journal;
+	}
+	return nf_blkback_open(&c, &v->u.blkback);
+}
+
+int nfd_disk_step(const struct nfd_device *v)
+{
+	return v->kind == NFD_FRONT ? nf_blkfront_step(v->u.blkfront)
+				    : nf_blkback_step(v->u.blkback);
+}
+
+int nfd_disk_shutdown(const struct nfd_device *v)
+{
+	return v->kind == NFD_FRONT ? nf_blkfront_shutdown(v->u.blkfront)
+				    : nf_blkback_shutdown(v->u.blkback);
+}
+
+void nfd_disk_close(struct nfd_device *v)
+{
+	if (v->u.any && v->kind == NFD_FRONT)
+		nf_blkfront_close(v->u.blkfront);
+	else if (v->u.any)
+		nf_blkback_close(v->u.blkback);
+}
+
+int nfd_disk_state(const struct nfd_device *v)
+{
+	return v->kind == NFD_FRONT ? nf_blkfront_state(v->u.blkfront)
+				    : nf_blkback_state(v->u.blkback);
+}
+
+int nfd_disk_fds(const struct nfd_device *v, int *fds, int cap)
+{
+	if (cap < 1)
+		return 0;
+	fds[0] = v->kind == NFD_FRONT ? nf_blkfront_ctrl_fd(v->u.blkfront)
+				      : nf_blkback_ctrl_fd(v->u.blkback);
+	return fds[0] >= 0;
+}
