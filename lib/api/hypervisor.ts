@@ -19,6 +19,8 @@ export interface HypervisorOptions {
   /** Directory for its sockets, mode 0700. Default: a new one below the runtime directory. */
   readonly directory?: string;
   readonly signal?: AbortSignal;
+  /** How long its process may take to be ready, 10,000 ms unless told: Node starts in it. */
+  readonly timeoutMs?: number;
   /** Gets each line of its log. */
   readonly log?: (line: string) => void;
 }
@@ -75,6 +77,7 @@ export class Hypervisor implements AsyncDisposable {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const own = options.directory === undefined ? { directory } : {};
     const client = new HypervisorClient(ours);
+    const timeout = options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs };
     let launched: Launched | undefined;
     try {
       launched = await Launched.start({
@@ -84,10 +87,11 @@ export class Hypervisor implements AsyncDisposable {
         fds: inner === undefined ? [theirs] : [theirs, inner.outerFd],
         log: options.log,
         signal: options.signal,
+        ...timeout,
         ...(inner ?? { isolated: false }),
       });
       const hypervisor = new Hypervisor(client, name, { process: launched, ...own });
-      await launched.ready({ signal: options.signal });
+      await launched.ready({ signal: options.signal, ...timeout });
       await client.hello(options.signal === undefined ? {} : { signal: options.signal });
       return hypervisor;
     } catch (error) {

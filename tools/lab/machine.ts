@@ -10,6 +10,7 @@ import {
   readdirSync,
   rmSync,
   rmdirSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -108,7 +109,9 @@ export function clearRun(dir: string): void {
 function clearDeadRuns(): void {
   for (const name of readdirSync(tmpdir())) {
     const pid = new RegExp(`^${RUNS}(\\d+)-`).exec(name)?.[1];
-    if (pid !== undefined && !alive(Number(pid))) clearRun(join(tmpdir(), name));
+    const dir = join(tmpdir(), name);
+    if (pid !== undefined && !alive(Number(pid)) && statSync(dir).uid === process.getuid?.())
+      clearRun(dir); // of others there is nothing we could or should remove
   }
 }
 

@@ -32,7 +32,10 @@ async function driver(domain: Domain, ...more: string[]): Promise<ChildProcess> 
   return child;
 }
 
-await using h1 = await Hypervisor.start({ name: 'H1', log: (l) => process.stderr.write(`${l}\n`) });
+/** An emulated machine on a busy host takes its time. */
+const timeoutMs = 120_000;
+const log = (line: string): boolean => process.stderr.write(`${line}\n`);
+await using h1 = await Hypervisor.start({ name: 'H1', log, timeoutMs });
 const tenant = await h1.createDomain({ name: 'L1', domid: 0, privileged: true });
 const guest = await h1.createDomain({ name: 'L2', domid: 1 });
 const children = [await driver(tenant, '--outer', 'xen'), await driver(guest)];
@@ -46,7 +49,7 @@ const link = await NetLink.attach(
   },
   { back: { relay: mode, 'relay-outer': '0' } },
 );
-await link.connected({ timeoutMs: 40_000 });
+await link.connected({ timeoutMs });
 process.stdout.write(`${JSON.stringify({ connected: mode })}\n`);
 
 /** What L2's front and the relay counted, as dom0's job passes it on to the host. */
@@ -66,5 +69,5 @@ const timer = setInterval(() => void writeCounters(), 1000);
 process.on('SIGUSR2', () => void writeCounters());
 await new Promise<void>((resolve) => process.once('SIGTERM', () => resolve()));
 clearInterval(timer);
-await link.detach({ timeoutMs: 10_000 });
+await link.detach({ timeoutMs: 30_000 });
 for (const child of children.reverse()) child.kill('SIGTERM');

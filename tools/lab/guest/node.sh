@@ -66,8 +66,13 @@ usleep 100000; done'
 net_nested_embedded() {
 	begin net-nested-embedded
 	modprobe xen-netback
-	check create guest_create l1 pvh none 10.0.0.4 'memory=900' 'ramdisk="/mnt/l1.cpio"'
-	check nested-up nested_up
+	check create guest_create l1 pvh none 10.0.0.4 'memory=900' 'ramdisk="/mnt/l1.cpio"' &&
+		check nested-up nested_up && nested_checks
+	end net-nested-embedded
+	guest_gone l1
+}
+
+nested_checks() {
 	net_suite l1
 	check counters-read nested_counters
 	check relayed relayed
@@ -79,8 +84,6 @@ net_nested_embedded() {
 	check up-again nested_up
 	check stream-again seeded l1 TCP_STREAM 25 1
 	check destroyed-under-load destroyed_under_load l1
-	end net-nested-embedded
-	guest_gone l1
 }
 
 wanted ts-on-xen && ts_on_xen
