@@ -8,6 +8,8 @@ const struct fuzz_target fuzz_targets[] = {
 	{"net_back", fuzz_net_back, "netback's tx and rx queues, the front is hostile"},
 	{"net_front", fuzz_net_front, "netfront's tx and rx queues, the back is hostile"},
 	{"net_ctrl", fuzz_net_ctrl, "netback's control ring and its ledger of mapped grants"},
+	{"blk_back", fuzz_blk_back, "blkback's queue, the front is hostile and the disk is slow"},
+	{"blk_front", fuzz_blk_front, "blkfront's queue, the back is hostile"},
 	{"headers", fuzz_headers, "packet headers for offloads, and a TAP's virtio_net_hdr"},
 	{"relay_translate", fuzz_relay_translate, "the relay renames for two hostile ends"},
 	{"relay_copy", fuzz_relay_copy, "the relay copies for two hostile ends"},

@@ -9,6 +9,8 @@ void fuzz_ring_front(const uint8_t *data, size_t bytes);
 void fuzz_net_back(const uint8_t *data, size_t bytes);
 void fuzz_net_front(const uint8_t *data, size_t bytes);
 void fuzz_net_ctrl(const uint8_t *data, size_t bytes);
+void fuzz_blk_back(const uint8_t *data, size_t bytes);
+void fuzz_blk_front(const uint8_t *data, size_t bytes);
 void fuzz_headers(const uint8_t *data, size_t bytes);
 void fuzz_relay_translate(const uint8_t *data, size_t bytes);
 void fuzz_relay_copy(const uint8_t *data, size_t bytes);
