@@ -9,9 +9,16 @@ const MODES = {
   send: n.NF_GEN_SEND,
   echo: n.NF_GEN_ECHO,
   ping: n.NF_GEN_PING,
+  seqRead: n.NF_GEN_SEQ_READ,
+  seqWrite: n.NF_GEN_SEQ_WRITE,
+  randRead: n.NF_GEN_RAND_READ,
+  randWrite: n.NF_GEN_RAND_WRITE,
 } as const;
 
-/** What a `gen` port does: nothing, send back to back, return frames, time round trips. */
+/**
+ * What a generator does: nothing; of frames: send back to back, return them, time round trips; of
+ * a disk's blocks: read or write them in order or at random.
+ */
 export type GeneratorMode = keyof typeof MODES;
 
 /** Orders for the `gen` port of one device; what is left out stays as it is. */
@@ -19,7 +26,9 @@ export interface GeneratorOrders {
   readonly mode?: GeneratorMode;
   /** Frame length without FCS, 60 to 65,535 bytes. */
   readonly frameBytes?: number;
-  /** Frames a call, 1 to 256; 0: the port's own choice. */
+  /** Of a disk's generator, a multiple of 512 up to 1 MiB. */
+  readonly blockBytes?: number;
+  /** Frames a call, 1 to 256; 0: the port's own choice. Of blocks: how many in flight. */
   readonly batch?: number;
   /** The sink checks every byte of one frame in this many; 0: 1,024. 1 checks all. */
   readonly verifyEvery?: number;
@@ -29,6 +38,7 @@ export interface GeneratorOrders {
 
 const RANGES = {
   frameBytes: [60, 65_535],
+  blockBytes: [512, 1 << 20],
   batch: [0, 256],
   verifyEvery: [0, 0xffff_ffff],
   limit: [0, 0xffff_ffff],
@@ -96,6 +106,7 @@ export class ControlPage {
     return {
       mode: mode ?? 'idle',
       frameBytes: at(CONTROL_DEV.frameBytes),
+      blockBytes: at(CONTROL_DEV.blockBytes),
       batch: at(CONTROL_DEV.batch),
       verifyEvery: at(CONTROL_DEV.verifyEvery),
       limit: at(CONTROL_DEV.limit),

@@ -23,6 +23,7 @@ export const CONTROL = { magic: 0, park: 4, devices: 64, deviceBytes: 64, bytes:
 export const CONTROL_DEV = {
   mode: 0,
   frameBytes: 4,
+  blockBytes: 4, // the same word, by another name
   batch: 8,
   verifyEvery: 12,
   limit: 16,

@@ -1,95 +1,30 @@
 // SPDX-License-Identifier: MIT
-import { NestfrontError, errorFromErrno } from '../errors.js';
-import type { StoreClient } from '../store/client.js';
-import type { CounterValues } from './counters.js';
-import type { Latency } from './latency.js';
-import type { Domain } from './domain.js';
-import { stateName } from './layout.js';
-import type { XenbusState } from './layout.js';
+import { DeviceEnd, DeviceLink } from './ends.js';
 import { backPath, frontPath, writeNodes } from './netnodes.js';
 import type { NetOptions, RelayKeys } from './netnodes.js';
-import { until } from './until.js';
-import type { WaitOptions } from './until.js';
-
-const CONNECT_TIMEOUT_MS = 10_000;
-const DETACH_TIMEOUT_MS = 3_000;
-
-/** What a driver wrote into its error node: `ERRNO sentence`. */
-function stopped(op: string, end: NetEnd, error: string): NestfrontError {
-  const [, errno, sentence] = /^(\d+) (.*)$/s.exec(error) ?? [];
-  const text = `${end.domain.name} stopped its ${end.kind}: ${sentence ?? error}`;
-  if (errno === undefined) return new NestfrontError('NF_EPROTO', op, text);
-  return errorFromErrno(Number(errno), op, text);
-}
-
-/** One end of a network device that runs in its domain's process. */
-abstract class NetEnd {
-  /** Its node in the store. */
-  readonly path: string;
-  readonly domain: Domain;
-  readonly devid: number;
-  readonly #store: StoreClient;
-  readonly #peer: number;
-
-  /** @internal */
-  constructor(options: NetOptions, path: string, domain: Domain, peer: Domain) {
-    this.path = path;
-    this.domain = domain;
-    this.devid = options.devid;
-    this.#store = options.store;
-    this.#peer = peer.domid;
-  }
-
-  /** Kind of its counters blocks. */
-  abstract readonly kind: 'netfront' | 'netback';
-
-  /** As its driver last wrote it; `Closed` when its node is gone. */
-  async state(): Promise<XenbusState> {
-    const text = await this.#store.readIfThere(`${this.path}/state`);
-    return text === undefined ? 'Closed' : stateName(Number(text));
-  }
-
-  /** Why its driver stopped it, in a sentence; `undefined` while it has not. */
-  error(): Promise<string | undefined> {
-    return this.#store.readIfThere(`${this.path}/error`);
-  }
-
-  /** Sum over its queues. All zero while it is not connected. */
-  async counters(): Promise<CounterValues> {
-    const page = await this.domain.counters();
-    return page.total({ kind: this.kind, devid: this.devid, peer: this.#peer });
-  }
-
-  /** Round trips its generator timed. */
-  async latency(): Promise<Latency> {
-    return (await this.domain.counters()).latency({ devid: this.devid });
-  }
-}
 
 /** The guest's end of a network device. */
-export class Netfront extends NetEnd {
+export class Netfront extends DeviceEnd {
   readonly kind = 'netfront';
 }
 
 /** The provider's end of a network device. */
-export class Netback extends NetEnd {
+export class Netback extends DeviceEnd {
   readonly kind = 'netback';
 }
 
 /** A network device on one layer: both ends, attached and detached together. */
-export class NetLink implements AsyncDisposable {
-  readonly front: Netfront;
-  readonly back: Netback;
-  readonly devid: number;
-  readonly #store: StoreClient;
-  #detached: Promise<void> | undefined;
+export class NetLink extends DeviceLink<Netfront, Netback> {
+  protected readonly noun = 'net';
 
-  private constructor(options: NetOptions) {
-    const { front, back } = options;
-    this.front = new Netfront(options, frontPath(options), front.domain, back.domain);
-    this.back = new Netback(options, backPath(options), back.domain, front.domain);
-    this.devid = options.devid;
-    this.#store = options.store;
+  private constructor(o: NetOptions) {
+    const { store, devid } = o;
+    const [front, back] = [o.front.domain, o.back.domain];
+    super(
+      store,
+      new Netfront({ store, devid, path: frontPath(o), domain: front, peer: back }),
+      new Netback({ store, devid, path: backPath(o), domain: back, peer: front }),
+    );
   }
 
   /**
@@ -99,66 +34,5 @@ export class NetLink implements AsyncDisposable {
   static async attach(options: NetOptions, keys: RelayKeys = {}): Promise<NetLink> {
     await writeNodes(options, keys);
     return new NetLink(options);
-  }
-
-  /**
-   * Waits until both ends are Connected.
-   * @throws NestfrontError an end stopped: with its reason and the code of that; `NF_ETIMEDOUT`;
-   *   `NF_EABORTED`
-   */
-  async connected(options: WaitOptions = {}): Promise<void> {
-    const { front, back } = this;
-    const op = `net.connect ${front.domain.name}/${this.devid}`;
-    const check = async (): Promise<true | undefined> => {
-      for (const end of [back, front]) {
-        const error = await end.error();
-        if (error !== undefined) throw stopped(op, end, error);
-      }
-      const states = [await front.state(), await back.state()];
-      return states.every((state) => state === 'Connected') ? true : undefined;
-    };
-    const timeoutMs = options.timeoutMs ?? CONNECT_TIMEOUT_MS;
-    try {
-      const what = 'the two ends did not connect';
-      await until(this.#store, [front.path, back.path], check, op, { ...options, timeoutMs, what });
-    } catch (error) {
-      if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
-      const [frontState, backState] = [await front.state(), await back.state()];
-      const states = `${front.domain.name} is ${frontState}, ${back.domain.name} is ${backState}`;
-      throw new NestfrontError('NF_ETIMEDOUT', op, `not connected in ${timeoutMs} ms: ${states}`, {
-        cause: error,
-      });
-    }
-  }
-
-  /** Asks the backend to close, waits (bounded) for both ends, removes both nodes. Idempotent. */
-  detach(options: WaitOptions = {}): Promise<void> {
-    this.#detached ??= this.#detach(options);
-    return this.#detached;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.detach();
-  }
-
-  async #detach(options: WaitOptions): Promise<void> {
-    const { front, back } = this;
-    await this.#store.transaction(async (tx) => {
-      if ((await tx.readIfThere(`${back.path}/state`)) === undefined) return;
-      await tx.write(`${back.path}/online`, '0');
-      await tx.write(`${back.path}/state`, '5');
-    });
-    const closed = async (): Promise<true | undefined> =>
-      (await back.state()) === 'Closed' && (await front.state()) === 'Closed' ? true : undefined;
-    const timeoutMs = options.timeoutMs ?? DETACH_TIMEOUT_MS;
-    const what = 'the two ends did not close';
-    const wait = { ...options, timeoutMs, what };
-    await until(this.#store, [front.path, back.path], closed, 'net.detach', wait).catch(
-      (error: unknown) => {
-        // a driver that is stuck or dead: its nodes go all the same, which ends the device
-        if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
-      },
-    );
-    for (const end of [front, back]) await this.#store.rm(end.path);
   }
 }

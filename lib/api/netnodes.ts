@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { NestfrontError } from '../errors.js';
 import type { StoreClient } from '../store/client.js';
 import { inRange } from './check.js';
+import { writeEnds } from './nodes.js';
 import type { Domain } from './domain.js';
 
 /** What both ends of a network device are to be. */
@@ -70,27 +70,7 @@ export async function writeNodes(o: NetOptions, keys: RelayKeys): Promise<void> 
       },
     },
   ];
-  await o.store.transaction(async (tx) => {
-    for (const end of ends) {
-      if ((await tx.readIfThere(`${end.path}/state`)) !== undefined)
-        throw new NestfrontError(
-          'NF_EEXIST',
-          'net.attach',
-          `${end.path} is there already; use another devid`,
-        );
-      await tx.mkdir(end.path);
-      await tx.setPerms(end.path, [
-        { domid: end.owner, access: 'n' },
-        { domid: end.reader, access: 'r' },
-      ]);
-      await tx.mkdir(`${end.path}/nestfront`);
-      await tx.setPerms(`${end.path}/nestfront`, [{ domid: end.owner, access: 'n' }]);
-      for (const [key, value] of Object.entries(end.ours))
-        await tx.write(`${end.path}/nestfront/${key}`, value);
-      for (const [key, value] of Object.entries(end.standard))
-        await tx.write(`${end.path}/${key}`, value);
-    }
-  });
+  await writeEnds(o.store, 'net.attach', ends);
 }
 
 function port(spec: string | undefined): Record<string, string> {

@@ -8,6 +8,7 @@ import { addon } from '../api/memory.js';
 import { StackDomain } from './domain.js';
 import { Launched } from './launch.js';
 import type { Isolation, LaunchOptions } from './launch.js';
+import { diskMounts, prepareDisks } from './disks.js';
 import { domainPaths } from './mounts.js';
 import { executable } from './paths.js';
 import { isAlive } from './processes.js';
@@ -21,6 +22,7 @@ const GRACE_MS = 4_000; // nestfrontd takes at most 3 s to shut its devices down
 export class Builder {
   readonly #config: CheckedStackConfig;
   readonly #claim: Claim;
+  #plan: StackPlan | undefined;
   readonly #isolated: boolean;
   readonly #log: ((line: string) => void) | undefined;
   readonly #signal: AbortSignal | undefined;
@@ -63,6 +65,8 @@ export class Builder {
 
   /** H0, L0; then L1 as a container of H1 and the relay; then the guests, all ready. */
   async start(plan: StackPlan): Promise<void> {
+    this.#plan = plan;
+    prepareDisks(plan, this.#claim.directory);
     await this.#startHypervisor('H0');
     for (const planned of plan.domains) {
       if (planned.role === 'relay') await this.#startTenant(planned);
@@ -210,6 +214,7 @@ export class Builder {
 
   #ownContainer(planned: PlannedDomain): Isolation {
     return {
+      ...diskMounts(this.#plan!, planned, this.#claim.directory),
       isolated: this.#isolated,
       net: this.#config.network ? 'new' : 'host',
       ro: domainPaths(),

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { NestfrontError, toNestfrontError } from '../errors.js';
 import { stackSchema } from './schema.js';
-import type { CheckedDevice, CheckedStackConfig } from './schema.js';
+import type { CheckedDevice, CheckedDisk, CheckedStackConfig } from './schema.js';
 
 type Issue = z.core.$ZodIssue;
 
@@ -82,7 +82,7 @@ function refuse(sentences: readonly string[]): never {
 }
 
 /** The guest domain of a device, by its default when none is named. */
-export function guestOf(device: Pick<CheckedDevice, 'guest' | 'path'>): string {
+export function guestOf(device: Pick<CheckedDevice | CheckedDisk, 'guest' | 'path'>): string {
   return device.guest ?? (device.path === 'single' ? 'guest' : 'L2');
 }
 
@@ -96,23 +96,63 @@ function* deviceProblems(device: CheckedDevice, key: string): Generator<string> 
     yield `${key}.trustInner is true; it means something for path "direct" only: leave it out`;
 }
 
-/** What no single key can tell: names used twice, guests on two layers, TAPs that collide. */
-function* crossProblems(config: CheckedStackConfig): Generator<string> {
+function* diskProblems(disk: CheckedDisk, key: string): Generator<string> {
+  if (RESERVED.has(guestOf(disk)))
+    yield `${key}.guest is "${guestOf(disk)}", a domain of the stack itself; use another name`;
+  if (disk.path === 'direct' && disk.grants !== 'static' && !disk.trustInner)
+    yield `${key}.path is "direct" and its grants "${disk.grants}": an inner guest could name ` +
+      'any page of L1; use grants "static", or trustInner true to run unconfined';
+  if (disk.trustInner && disk.path !== 'direct')
+    yield `${key}.trustInner is true; it means something for path "direct" only: leave it out`;
+}
+
+/** Names used twice and guests on two layers, of devices and disks together. */
+function* placeProblems(config: CheckedStackConfig): Generator<string> {
   const names = new Set<string>();
   const layers = new Map<string, string>();
-  const taps = new Set<string>();
-  for (const [index, device] of config.devices.entries()) {
-    const key = `devices[${index}]`;
-    yield* deviceProblems(device, key);
-    if (names.has(device.name))
-      yield `${key}.name is "${device.name}", which an earlier device has; names are unique`;
-    names.add(device.name);
-    const layer = device.path === 'single' ? 'the outer layer' : 'the inner layer';
-    const guest = guestOf(device);
+  const keyed = (['devices', 'disks'] as const).flatMap((list) =>
+    config[list].map((item, index) => ({ item, key: `${list}[${index}]` })),
+  );
+  for (const { item, key } of keyed) {
+    if (names.has(item.name))
+      yield `${key}.name is "${item.name}", which an earlier device has; names are unique`;
+    names.add(item.name);
+    const layer = item.path === 'single' ? 'the outer layer' : 'the inner layer';
+    const guest = guestOf(item);
     if ((layers.get(guest) ?? layer) !== layer)
       yield `${key}.guest is "${guest}", which is on ${layers.get(guest)} already; ` +
         `use another guest for ${layer}`;
     layers.set(guest, layer);
+  }
+  if (keyed.length === 0) yield 'devices and disks are empty; give at least one device or disk';
+}
+
+/** Files and sockets that two disks would share. */
+function* storageProblems(disks: readonly CheckedDisk[]): Generator<string> {
+  const files = new Set<string>();
+  for (const [index, { disk, user }] of disks.entries())
+    for (const [key, spec] of [
+      ['disk', disk],
+      ['user', user],
+    ] as const) {
+      const path = /^(?:file|block|nbd):([^,]+)/.exec(spec)?.[1];
+      if (path === undefined) continue;
+      if (files.has(path))
+        yield `disks[${index}].${key} is "${spec}", whose path another has; use one for each`;
+      files.add(path);
+    }
+}
+
+/** What no single key can tell: names used twice, guests on two layers, TAPs that collide. */
+function* crossProblems(config: CheckedStackConfig): Generator<string> {
+  const taps = new Set<string>();
+  yield* placeProblems(config);
+  yield* storageProblems(config.disks);
+  for (const [index, disk] of config.disks.entries()) yield* diskProblems(disk, `disks[${index}]`);
+  for (const [index, device] of config.devices.entries()) {
+    const key = `devices[${index}]`;
+    const guest = guestOf(device);
+    yield* deviceProblems(device, key);
     const shared = !config.network || config.isolation === 'off';
     for (const [end, domain] of [
       ['front', guest],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { createHash } from 'node:crypto';
 import { guestOf } from './config.js';
-import type { CheckedDevice, CheckedStackConfig, DevicePath } from './schema.js';
+import type { CheckedDevice, CheckedDisk, CheckedStackConfig, DevicePath } from './schema.js';
 
 /** A hypervisor of a stack: the provider's, or the tenant's own. */
 export type LayerName = 'H0' | 'H1';
@@ -30,12 +30,24 @@ export interface PlannedDevice {
   readonly config: CheckedDevice;
 }
 
+/** A disk of a stack before it runs. */
+export interface PlannedDisk {
+  readonly name: string;
+  readonly path: DevicePath;
+  /** Number of the device in every domain it touches: after those of the network devices. */
+  readonly devid: number;
+  readonly guest: string;
+  readonly registeredOnly: boolean;
+  readonly config: CheckedDisk;
+}
+
 /** What a stack takes, before anything is started. */
 export interface StackPlan {
   readonly name: string;
   readonly nested: boolean;
   readonly domains: readonly PlannedDomain[];
   readonly devices: readonly PlannedDevice[];
+  readonly disks: readonly PlannedDisk[];
   readonly resources: {
     readonly hypervisors: number;
     /** Hypervisors, drivers and what holds L1's namespaces; each has a launcher beside. */
@@ -57,6 +69,9 @@ const RING_PAGES = 2; // of a queue
 const CTRL_PAGES = 2; // of a device: ring and data
 const ARENAS = 4; // of a queue: tx ring, rx ring, tx payload, rx payload
 const CHANNELS = 2; // of a queue, and one for the control ring
+const REQUESTS = 32; // in a page of a disk's ring
+const DIRECT_SEGMENTS = 11; // of a disk's request without an indirect page
+const GREFS_A_PAGE = 1024; // of the table a disk registers
 
 /** Processes that move a device's data. */
 export function dataProcesses(path: DevicePath): number {
@@ -86,23 +101,36 @@ function planDevice(
   };
 }
 
+function planDisk(disk: CheckedDisk, devid: number): PlannedDisk {
+  return {
+    name: disk.name,
+    path: disk.path,
+    devid,
+    guest: guestOf(disk),
+    registeredOnly: disk.path === 'direct' && disk.grants === 'static',
+    config: disk,
+  };
+}
+
 function planDomains(
   config: CheckedStackConfig,
   devices: readonly PlannedDevice[],
+  disks: readonly PlannedDisk[],
 ): PlannedDomain[] {
   const { cpus } = config;
   const tap = (end: 'front' | 'back', of: readonly PlannedDevice[]): boolean =>
     of.some((device) => device.config[end].port.startsWith('tap:'));
-  const nested = devices.some((device) => device.path !== 'single');
+  const all = [...devices, ...disks];
+  const nested = all.some((device) => device.path !== 'single');
   const domains: PlannedDomain[] = [
     { name: 'L0', layer: 'H0', role: 'back', domid: 0, cpu: cpus.back, tun: tap('back', devices) },
   ];
   if (nested)
     domains.push({ name: 'L1', layer: 'H0', role: 'relay', domid: 1, cpu: cpus.relay, tun: false });
   const next: Record<LayerName, number> = { H0: domains.length, H1: 1 };
-  for (const guest of new Set(devices.map((device) => device.guest))) {
+  for (const guest of new Set(all.map((device) => device.guest))) {
     const own = devices.filter((device) => device.guest === guest);
-    const layer = own[0]?.path === 'single' ? 'H0' : 'H1';
+    const layer = all.find((device) => device.guest === guest)?.path === 'single' ? 'H0' : 'H1';
     const domid = next[layer]++;
     domains.push({
       name: guest,
@@ -116,36 +144,59 @@ function planDomains(
   return domains;
 }
 
+interface Sums {
+  readonly grefs: Record<LayerName, number>;
+  pages: number;
+  descriptors: number;
+}
+
+/** Adds a device of so many granted pages a link, of which the two links share some. */
+function add(sums: Sums, path: DevicePath, link: number, shared: number, fds: number): void {
+  const links = path === 'single' ? 1 : 2;
+  sums.grefs.H0 += link;
+  if (links === 2) sums.grefs.H1 += link;
+  sums.pages += link * links - shared;
+  sums.descriptors += links * 2 * fds;
+}
+
+function addDevice(sums: Sums, { path, config: device }: PlannedDevice): void {
+  const payload = PAYLOAD_PAGES * device.queues;
+  const link = payload + RING_PAGES * device.queues + CTRL_PAGES;
+  const shared = path === 'direct' ? link - CTRL_PAGES : path === 'translate' ? payload : 0;
+  add(sums, path, link, shared, (ARENAS + CHANNELS) * device.queues + 2);
+}
+
+function addDisk(sums: Sums, { path, config: disk }: PlannedDisk): void {
+  const lists = disk.indirect > DIRECT_SEGMENTS ? REQUESTS * disk.ringPages : 0;
+  const table = Math.ceil((disk.poolPages + lists) / GREFS_A_PAGE);
+  const link = (disk.ringPages + disk.poolPages + lists + table) * disk.queues;
+  const payload = disk.poolPages * disk.queues;
+  const shared = path === 'direct' ? link : path === 'translate' ? payload : 0;
+  add(sums, path, link, shared, (ARENAS + 1) * disk.queues);
+}
+
 /** Works out what a configuration takes; touches nothing. */
 export function planStack(config: CheckedStackConfig): StackPlan {
   const devices = config.devices.map((device, index) => planDevice(config, device, index));
-  const domains = planDomains(config, devices);
+  const disks = config.disks.map((disk, index) => planDisk(disk, devices.length + index));
+  const domains = planDomains(config, devices, disks);
   const nested = domains.some((domain) => domain.role === 'relay');
-  const grefs: Record<LayerName, number> = { H0: 0, H1: 0 };
-  let pages = 0;
-  let descriptors = 0;
-  for (const { path, config: device } of devices) {
-    const payload = PAYLOAD_PAGES * device.queues;
-    const link = payload + RING_PAGES * device.queues + CTRL_PAGES;
-    const links = path === 'single' ? 1 : 2;
-    grefs.H0 += link;
-    if (links === 2) grefs.H1 += link;
-    const shared = path === 'direct' ? link - CTRL_PAGES : path === 'translate' ? payload : 0;
-    pages += link * links - shared;
-    descriptors += links * 2 * ((ARENAS + CHANNELS) * device.queues + 2);
-  }
+  const sums: Sums = { grefs: { H0: 0, H1: 0 }, pages: 0, descriptors: 0 };
+  for (const device of devices) addDevice(sums, device);
+  for (const disk of disks) addDisk(sums, disk);
   return {
     name: config.name,
     nested,
     domains,
     devices,
+    disks,
     resources: {
       hypervisors: nested ? 2 : 1,
       processes: (nested ? 3 : 1) + domains.length,
-      dataProcesses: Object.fromEntries(devices.map((d) => [d.name, dataProcesses(d.path)])),
-      pages,
-      grefs,
-      descriptors,
+      dataProcesses: Object.fromEntries(
+        [...devices, ...disks].map((d) => [d.name, dataProcesses(d.path)]),
+      ),
+      ...sums,
       cpus: [...new Set(Object.values(config.cpus).filter((cpu) => cpu !== undefined))].sort(),
     },
   };

@@ -26,12 +26,16 @@ export interface DomainRecord {
 
 /** One link of a device: a front and a back on one layer. */
 export interface LinkRecord {
+  /** Left out: a network device. */
+  readonly kind?: 'disk';
   readonly device: string;
   readonly path: string;
   readonly layer: 'H0' | 'H1';
   readonly devid: number;
   readonly front: { readonly domain: string; readonly domid: number };
   readonly back: { readonly domain: string; readonly domid: number };
+  /** Of a disk with an NBD server: its path on the host. */
+  readonly socket?: string;
 }
 
 /** What state.json holds. */

@@ -56,6 +56,54 @@ const device = z.strictObject({
   back: port.default({ port: 'gen' }),
 });
 
+const SIZE = '[0-9]{1,18}[KMGT]?';
+const HOW = 'ro|direct=(auto|on|off)|engine=(auto|io_uring|threads)';
+const DISK = new RegExp(
+  `^(file:/[^,]{1,900}(,(${HOW}|create=${SIZE}))*|block:/[^,]{1,900}(,(${HOW}))*` +
+    `|(mem|null):${SIZE}(,ro)?)$`,
+);
+const USER = /^(none|gen|nbd|nbd:\/[^,]{1,106}(,(ro|mode=0[0-7]{3}|name=[^,]{1,63}))*)$/;
+
+const disk = z.strictObject({
+  name: name.describe('of the disk, unique in the stack'),
+  path: z
+    .enum(['single', 'copy', 'translate', 'direct'])
+    .describe('single: one layer; the others: through both, by what the relay does'),
+  disk: z
+    .string()
+    .regex(DISK, {
+      error:
+        'a disk is file:PATH or block:PATH[,ro][,direct=auto|on|off][,engine=auto|io_uring|' +
+        'threads], mem:SIZE or null:SIZE; a file also takes create=SIZE; PATH absolute, ' +
+        'SIZE as 64M, 8G',
+    })
+    .describe('what the backend stores sectors in'),
+  user: z
+    .string()
+    .regex(USER, {
+      error: 'a user is none, gen, nbd or nbd:PATH[,ro][,name=EXPORT][,mode=0600]; PATH absolute',
+    })
+    .default('nbd')
+    .describe("what drives the front; nbd: a server on a socket in the stack's directory"),
+  queues: z.int().min(1).max(8).default(1),
+  ringPages: z
+    .union([z.literal(1), z.literal(2), z.literal(4), z.literal(8), z.literal(16)])
+    .default(1)
+    .describe('pages of a ring; 32 requests each'),
+  indirect: z.int().min(1).max(512).default(64).describe('segments of 4 KiB in a request'),
+  poolPages: z.int().min(32).max(2048).default(512).describe('payload pages of a queue'),
+  grants: z
+    .enum(['static', 'persistent', 'copy', 'map'])
+    .default('static')
+    .describe('what the backend offers'),
+  trustInner: z
+    .boolean()
+    .default(false)
+    .describe('direct may run unconfined, against a backend that is not registered-only'),
+  readonly: z.boolean().default(false),
+  guest: name.optional().describe('domain of the front; default L2, or guest for a single disk'),
+});
+
 /** The one source of the configuration's types, checks and JSON schema. */
 export const stackSchema = z.strictObject({
   name: name.describe('of the stack; one of a name runs at a time for a user'),
@@ -76,7 +124,8 @@ export const stackSchema = z.strictObject({
     .enum(['never', 'always'])
     .default('never')
     .describe('drivers that end unasked are started again, with a growing pause'),
-  devices: z.array(device).min(1).max(32),
+  devices: z.array(device).max(32).default([]).describe('network devices'),
+  disks: z.array(disk).max(16).default([]),
 });
 
 /** A stack as its author writes it. */
@@ -85,5 +134,7 @@ export type StackConfig = z.input<typeof stackSchema>;
 export type CheckedStackConfig = z.output<typeof stackSchema>;
 /** One device of a checked configuration. */
 export type CheckedDevice = CheckedStackConfig['devices'][number];
+/** One disk of a checked configuration. */
+export type CheckedDisk = CheckedStackConfig['disks'][number];
 /** How a device's frames go. */
 export type DevicePath = CheckedDevice['path'];

@@ -6,6 +6,8 @@ import { Builder } from './builder.js';
 import { checkConfig } from './config.js';
 import { attachDevice, connectDevice, domainRecord, linkRecords } from './devices.js';
 import type { StackDevice } from './devices.js';
+import { attachDisks, connectDisk, diskLinkRecords } from './disks.js';
+import type { StackDisk } from './disks.js';
 import type { StackDomain } from './domain.js';
 import { decideIsolation } from './mounts.js';
 import { dataProcesses, planStack } from './plan.js';
@@ -47,6 +49,7 @@ export class Stack implements AsyncDisposable {
   readonly #claim: Claim;
   readonly #plan: StackPlan;
   readonly #devices = new Map<string, StackDevice>();
+  #disks: ReadonlyMap<string, StackDisk> = new Map();
   readonly #notice: (line: string) => void;
   readonly #restarting = new Map<StackDomain, Promise<void>>();
   readonly #supervisor: Supervisor;
@@ -103,26 +106,21 @@ export class Stack implements AsyncDisposable {
 
   /** @param name `L0`, `L1`, or a guest. @throws NestfrontError `NF_ENOENT` */
   domain(name: string): StackDomain {
-    const found = this.domains.find((domain) => domain.name === name);
-    if (found !== undefined) return found;
-    const names = this.domains.map((domain) => domain.name).join(', ');
-    throw new NestfrontError(
-      'NF_ENOENT',
-      'stack.domain',
-      `no domain "${name}"; there are ${names}`,
-    );
+    return named('domain', this.domains, name);
   }
 
   /** @throws NestfrontError `NF_ENOENT` */
   device(name: string): StackDevice {
-    const found = this.#devices.get(name);
-    if (found !== undefined) return found;
-    const names = [...this.#devices.keys()].join(', ');
-    throw new NestfrontError(
-      'NF_ENOENT',
-      'stack.device',
-      `no device "${name}"; there are ${names}`,
-    );
+    return named('device', this.devices, name);
+  }
+
+  get disks(): readonly StackDisk[] {
+    return [...this.#disks.values()];
+  }
+
+  /** @throws NestfrontError `NF_ENOENT` */
+  disk(name: string): StackDisk {
+    return named('disk', this.disks, name);
   }
 
   /** What results carry about this stack. */
@@ -134,7 +132,9 @@ export class Stack implements AsyncDisposable {
       notify: this.config.notify,
       pids: Object.fromEntries(this.domains.map((domain) => [domain.name, domain.pid])),
       hypervisors: this.#builder.hypervisorPids(),
-      dataProcesses: Object.fromEntries(this.devices.map((d) => [d.name, dataProcesses(d.path)])),
+      dataProcesses: Object.fromEntries(
+        [...this.devices, ...this.disks].map((d) => [d.name, dataProcesses(d.path)]),
+      ),
       cpus: Object.fromEntries(cpus),
     };
   }
@@ -182,10 +182,16 @@ export class Stack implements AsyncDisposable {
         planned.name,
         await attachDevice(planned, this.domain(planned.guest), places),
       );
+    const find = (name: string): StackDomain => this.domain(name);
+    this.#disks = await attachDisks(this.#plan, find, places, this.#claim.directory);
     const wait = { signal: options.signal, timeoutMs: options.connectTimeoutMs };
-    await Promise.all(this.devices.map((device) => connectDevice(device, wait)));
+    await Promise.all([
+      ...this.devices.map((device) => connectDevice(device, wait)),
+      ...this.disks.map((disk) => connectDisk(disk, wait)),
+    ]);
     const domains = this.domains.map(domainRecord);
-    this.#claim.update({ phase: 'running', domains, links: this.devices.flatMap(linkRecords) });
+    const links = [...this.devices.flatMap(linkRecords), ...this.disks.flatMap(diskLinkRecords)];
+    this.#claim.update({ phase: 'running', domains, links });
     for (const domain of this.domains) this.#watch(domain);
   }
 
@@ -222,4 +228,19 @@ export class Stack implements AsyncDisposable {
     this.#claim.update({ domains: this.domains.map(domainRecord) });
     this.#watch(domain);
   }
+}
+
+function named<T extends { readonly name: string }>(
+  noun: string,
+  all: readonly T[],
+  name: string,
+): T {
+  const found = all.find((one) => one.name === name);
+  if (found !== undefined) return found;
+  const names = all.map((one) => one.name).join(', ') || 'none';
+  throw new NestfrontError(
+    'NF_ENOENT',
+    `stack.${noun}`,
+    `no ${noun} "${name}"; there are ${names}`,
+  );
 }

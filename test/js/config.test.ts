@@ -67,9 +67,9 @@ for (const [what, change, expected] of [
   });
 
 test('missing and mistyped parts are named', (t) => {
-  t.regex(refusal(t, { name: 'x' }), /devices is missing/);
+  t.regex(refusal(t, { name: 'x' }), /devices and disks are empty/);
   t.regex(refusal(t, { devices: [device] }), /name is missing/);
-  t.regex(refusal(t, { ...small, devices: [] }), /devices is \[\]; use at least 1 entries/);
+  t.regex(refusal(t, { ...small, devices: [] }), /devices and disks are empty/);
   t.regex(refusal(t, null), /the configuration is null/);
   t.regex(refusal(t, { ...small, cpus: { back: -1 } }), /cpus\.back is -1; use at least 0/);
 });
@@ -107,12 +107,42 @@ test('direct is allowed unconfined when the inner guest is trusted', (t) => {
   t.true(confined.devices[0]!.staticOnly);
 });
 
+const disk = { name: 'd0', path: 'single', disk: 'mem:64M' };
+
+for (const [what, change, error] of [
+  ['no such store', { disk: 'nfs:/x' }, /disks\[0\]\.disk is "nfs:\/x": a disk is file:PATH/],
+  ['a relative path', { disk: 'file:x' }, /PATH absolute/],
+  ['create for a device', { disk: 'block:/dev/x,create=1G' }, /a file also takes create=SIZE/],
+  ['no such user', { user: 'tap:x' }, /a user is none, gen, nbd or nbd:PATH/],
+  ['three ring pages', { ringPages: 3 }, /disks\[0\]\.ringPages is 3/],
+  ['too small a pool', { poolPages: 8 }, /poolPages is 8; use at least 32/],
+  ['copy under direct', { path: 'direct', grants: 'copy' }, /could name any page of L1/],
+  ['trust for nothing', { trustInner: true }, /something for path "direct" only/],
+  ['a guest of the stack', { guest: 'L0' }, /a domain of the stack itself/],
+] as const)
+  test(`a disk: ${what}`, (t) => {
+    t.regex(refusal(t, { name: 's', disks: [{ ...disk, ...change }] }), error);
+  });
+
+test('disks: numbered after network devices, their files and names not shared', (t) => {
+  const plan = planStack(checkConfig({ ...small, disks: [disk] }));
+  t.is(plan.disks[0]!.devid, plan.devices.length);
+  t.true(plan.resources.pages > planStack(checkConfig(small)).resources.pages);
+  const twice = { ...disk, disk: 'file:/x' };
+  t.regex(
+    refusal(t, { name: 's', disks: [twice, { ...twice, name: 'd1' }] }),
+    /disks\[1\]\.disk is "file:\/x", whose path another has/,
+  );
+  t.regex(refusal(t, { name: 's', disks: [disk, disk] }), /disks\[1\]\.name is "d0"/);
+});
+
 test('the JSON schema is of the same source', (t) => {
   const schema = configSchema() as { properties: object; additionalProperties: boolean };
   t.false(schema.additionalProperties);
   t.deepEqual(Object.keys(schema.properties).sort(), [
     'cpus',
     'devices',
+    'disks',
     'isolation',
     'name',
     'network',
