@@ -64,6 +64,8 @@ static int front_publish(struct nf_blkfront *f)
 	if (f->is_held) {
 		nf__blk_front_rings_trim(f, f->limit.queues);
 		f->agreed.queues = f->queues;
+		if (f->rings_too) /* they are written as whoever writes them says */
+			f->agreed.abi = f->limit.abi;
 	}
 	memset(refs, 0, sizeof(refs));
 	for (uint32_t i = 0; i < f->queues; i++) {

@@ -136,7 +136,9 @@ static int queue_arm(struct nf_poll_item *item)
 				     q->rings->ring.rsp_cons, q->rings->ring.req_prod);
 	if (q->user && q->user->ops->arm)
 		used = q->user->ops->arm(q->user);
-	return used < 0 ? used : more + used + (q->done_count > 0);
+	/* what another item of this poller submitted goes out before anybody sleeps */
+	bool is_waiting = q->rings && q->head != NF_BLK_NONE && q->slot_sp > 0 && q->bounce_sp > 0;
+	return used < 0 ? used : more + used + (q->done_count > 0) + is_waiting;
 }
 
 static int queue_fds(struct nf_poll_item *item, int *fds, int cap)

@@ -21,6 +21,7 @@ const HEADERS: Record<string, string> = {
   'netif.h': 'wire',
   'blkif.h': 'wire',
   'blk.h': 'blk',
+  'blkrelay.h': 'relay',
   'blkport.h': 'port',
   'net.h': 'net',
   'port.h': 'port',

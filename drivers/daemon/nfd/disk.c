@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Block devices of the daemon: opening one as its nodes say, and its life. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nfd.h"
@@ -77,22 +78,81 @@ bool nfd_disk_is_ours(struct nfd_side *s, const struct nfd_device *v)
 {
 	char port[NF_STORE_PATH_MAX];
 	nfd_read_word(s, v->path, "nestfront/port", port, sizeof(port));
+	if (!port[0])
+		nfd_read_word(s, v->path, "nestfront/relay", port, sizeof(port));
 	return port[0] || !s->is_xen;
+}
+
+/* A number of up to 19 digits; absent: 0. */
+static int sectors_of(struct nfd_side *s, const struct nfd_device *v, const char *key,
+		      uint64_t *out)
+{
+	char word[24];
+	nfd_read_word(s, v->path, key, word, sizeof(word));
+	*out = strtoull(word, NULL, 10);
+	if (strspn(word, "0123456789") == strlen(word) && strlen(word) < 20)
+		return 0;
+	nfd_log("%s: %s is a number of sectors of 512 bytes, not '%s'", v->path, key, word);
+	return -EINVAL;
+}
+
+static int relay_mode(const char *word)
+{
+	static const char *const names[] = {"copy", "translate", "direct"};
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(word, names[i]))
+			return NF_RELAY_COPY + i;
+	return -EINVAL;
+}
+
+static int open_relay(struct nfd *d, struct nfd_device *v, const char *mode)
+{
+	struct nfd_side *s = &d->sides[v->side];
+	struct nf_blk_relay_config c = {.mode = (enum nf_relay_mode)relay_mode(mode),
+					.outers = &d->outer_disks};
+	uint32_t devid = nfd_read_number(s, v, v->path, "nestfront/relay-outer", 0, UINT16_MAX,
+					 UINT32_MAX);
+	if (relay_mode(mode) < 0 || v->side != 0 || d->side_count < 2 || devid == UINT32_MAX) {
+		nfd_log("%s: nestfront/relay is copy, translate or direct, nestfront/relay-outer "
+			"names the outer device, and the daemon has an --outer layer",
+			v->path);
+		return -EINVAL;
+	}
+	snprintf(v->outer_path, sizeof(v->outer_path), "device/vbd/%u", devid);
+	c.trust_inner = nfd_read_number(s, v, v->path, "nestfront/trust-inner", 0, 1, 0) != 0;
+	int err = sectors_of(s, v, "nestfront/window-start", &c.window_start);
+	if (!err)
+		err = sectors_of(s, v, "nestfront/window-sectors", &c.window_sectors);
+	if (!err)
+		err = fill_config(d, v, &c.inner);
+	if (err)
+		return err;
+	c.outer = c.inner; /* queues and rings pair up */
+	c.outer.layer = d->sides[1].layer;
+	c.outer.store = d->sides[1].store;
+	c.outer.counters = &d->sides[1].counters;
+	c.outer.control = d->sides[1].control;
+	c.outer.path = v->outer_path;
+	c.outer.token = v->outer_token;
+	c.outer.grants = NF_BLK_GRANTS_STATIC;
+	return nf_blk_relay_open(&c, &v->u.blkrelay);
 }
 
 int nfd_disk_open(struct nfd *d, struct nfd_device *v)
 {
 	struct nfd_side *s = &d->sides[v->side];
 	struct nf_blk_config c;
-	char port[NF_STORE_PATH_MAX], journal[NFD_PATH_MAX];
+	char port[NF_STORE_PATH_MAX], journal[NFD_PATH_MAX], relay[16];
 	unsigned domid, devid;
 
-	nfd_read_word(s, v->path, "nestfront/port", port, sizeof(port));
-	/* a Xen guest's other disks are its kernel's, and dom0's qemu's: only what is marked is
-	 * ours
-	 */
-	if (!port[0] && s->is_xen)
+	if (!nfd_disk_is_ours(s, v))
 		return -ESHUTDOWN;
+	nfd_read_word(s, v->path, "nestfront/relay", relay, sizeof(relay));
+	if (v->kind != NFD_FRONT)
+		v->kind = relay[0] ? NFD_RELAY : NFD_BACK;
+	if (v->kind == NFD_RELAY)
+		return open_relay(d, v, relay);
+	nfd_read_word(s, v->path, "nestfront/port", port, sizeof(port));
 	if (!port[0] && v->kind == NFD_BACK) {
 		nfd_log("%s: nestfront/port must name a disk: file:PATH, block:PATH, mem:SIZE or "
 			"null:SIZE",
@@ -117,26 +177,43 @@ int nfd_disk_open(struct nfd *d, struct nfd_device *v)
 
 int nfd_disk_step(const struct nfd_device *v)
 {
-	return v->kind == NFD_FRONT ? nf_blkfront_step(v->u.blkfront)
-				    : nf_blkback_step(v->u.blkback);
+	switch (v->kind) {
+	case NFD_FRONT:
+		return nf_blkfront_step(v->u.blkfront);
+	case NFD_BACK:
+		return nf_blkback_step(v->u.blkback);
+	default:
+		return nf_blk_relay_step(v->u.blkrelay);
+	}
 }
 
 int nfd_disk_shutdown(const struct nfd_device *v)
 {
-	return v->kind == NFD_FRONT ? nf_blkfront_shutdown(v->u.blkfront)
-				    : nf_blkback_shutdown(v->u.blkback);
+	switch (v->kind) {
+	case NFD_FRONT:
+		return nf_blkfront_shutdown(v->u.blkfront);
+	case NFD_BACK:
+		return nf_blkback_shutdown(v->u.blkback);
+	default:
+		return nf_blk_relay_shutdown(v->u.blkrelay);
+	}
 }
 
 void nfd_disk_close(struct nfd_device *v)
 {
 	if (v->u.any && v->kind == NFD_FRONT)
 		nf_blkfront_close(v->u.blkfront);
-	else if (v->u.any)
+	else if (v->u.any && v->kind == NFD_BACK)
 		nf_blkback_close(v->u.blkback);
+	else if (v->u.any)
+		nf_blk_relay_close(v->u.blkrelay);
 }
 
+/* A relay looks after its own nodes. */
 int nfd_disk_state(const struct nfd_device *v)
 {
+	if (v->kind == NFD_RELAY)
+		return NF_XENBUS_INITIALISING;
 	return v->kind == NFD_FRONT ? nf_blkfront_state(v->u.blkfront)
 				    : nf_blkback_state(v->u.blkback);
 }
@@ -145,7 +222,8 @@ int nfd_disk_fds(const struct nfd_device *v, int *fds, int cap)
 {
 	if (cap < 1)
 		return 0;
-	fds[0] = v->kind == NFD_FRONT ? nf_blkfront_ctrl_fd(v->u.blkfront)
-				      : nf_blkback_ctrl_fd(v->u.blkback);
+	fds[0] = v->kind == NFD_FRONT  ? nf_blkfront_ctrl_fd(v->u.blkfront)
+		 : v->kind == NFD_BACK ? nf_blkback_ctrl_fd(v->u.blkback)
+				       : nf_blk_relay_fd(v->u.blkrelay);
 	return fds[0] >= 0;
 }

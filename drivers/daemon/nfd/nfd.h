@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "nf/blk.h"
+#include "nf/blkrelay.h"
 #include "nf/counters.h"
 #include "nf/layer.h"
 #include "nf/net.h"
@@ -73,6 +74,7 @@ struct nfd_device {
 		struct nf_net_relay *relay;
 		struct nf_blkfront *blkfront;
 		struct nf_blkback *blkback;
+		struct nf_blk_relay *blkrelay;
 		void *any; /* NULL: not opened yet */
 	} u;
 	int phase;	      /* enum nf_net_phase, or negative: what opening or a step returned */
@@ -91,6 +93,7 @@ struct nfd {
 	uint32_t side_count;
 	struct nf_poller *poller;
 	struct nfd_device devices[NFD_DEVICES];
+	struct nf_blk_outer *outer_disks; /* that relays share; NULL: none */
 	uint32_t serial; /* of tokens: an event for a device that went is nobody's */
 	int signal_fd;
 	int lock_fd;			 /* of the run directory */
