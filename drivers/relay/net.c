@@ -231,6 +231,11 @@ int nf_net_relay_shutdown(struct nf_net_relay *r)
 	return rc < 0 ? rc : 0;
 }
 
+const struct nf_netfront *nf_net_relay_outer(const struct nf_net_relay *r)
+{
+	return r->outer;
+}
+
 int nf_net_relay_fds(struct nf_net_relay *r, int *fds, int cap)
 {
 	if (cap < 1)

@@ -63,6 +63,9 @@ int launch_refused(const char *what, int error);
 /* root.c: pivots into a private root; 0 or a negative errno after printing one line. */
 int launch_make_root(const struct launch *l);
 
+/* rootfs.c: nothing where / is an ordinary mount. 0 or a negative errno after printing one line. */
+int launch_leave_rootfs(void);
+
 /* supervise.c: runs it and returns the exit code. */
 int launch_run(struct launch *l);
 

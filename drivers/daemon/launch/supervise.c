@@ -187,6 +187,8 @@ static int run_isolated(const struct launch *l)
 	const int on = 1;
 	int ctl[2];
 
+	if (launch_leave_rootfs())
+		return LAUNCH_REFUSED;
 	if (l->new_net)
 		flags |= CLONE_NEWNET;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl) < 0 ||

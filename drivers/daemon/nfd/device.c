@@ -10,9 +10,15 @@
 #define RETRY_LONGEST_MS 4000
 #define MODE_BYTES 16
 
+/* A restore takes the mark away: then it is the relay that remembers. */
 static bool relayed(struct nfd *d, uint32_t side, const char *path)
 {
 	char word[MODE_BYTES];
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		const struct nfd_device *v = &d->devices[i];
+		if (v->used && v->kind == NFD_RELAY && side == 1 && !strcmp(v->outer_path, path))
+			return true;
+	}
 	nfd_read_word(&d->sides[side], path, "nestfront/relayed", word, sizeof(word));
 	return !strcmp(word, "1");
 }
@@ -88,6 +94,7 @@ static void note_phase(struct nfd_device *v, int phase)
 static void open_failed(struct nfd_device *v, int error, uint64_t now)
 {
 	v->u.any = NULL;
+	v->pages = 0;
 	v->retry_ms = v->retry_ms ? v->retry_ms * 2 : RETRY_MS;
 	if (v->retry_ms > RETRY_LONGEST_MS)
 		v->retry_ms = RETRY_LONGEST_MS;
@@ -110,6 +117,7 @@ static void close_object(struct nfd_device *v)
 	else if (v->u.any)
 		nf_net_relay_close(v->u.relay);
 	v->u.any = NULL;
+	v->pages = 0;
 }
 
 /* Closed for good: libxl runs the script's `offline` now, and the node goes next. */
@@ -125,12 +133,15 @@ static void retire(struct nfd_device *v)
 /* A device whose node was made anew under it. */
 static void start_over(struct nfd *d, struct nfd_device *v)
 {
-	struct nfd_side *s = &d->sides[v->side];
-	if (!nfd_xen_was_reset(s, v))
+	struct nfd_side *s = nfd_xen_was_reset(d, v);
+	if (!s)
 		return;
 	int changed = nf_xen_refresh(s->layer);
-	nfd_log("%s: its node was made anew%s: starting over", v->path,
+	nfd_log("%s: its %snode was made anew%s: starting over", v->path,
+		v->kind == NFD_RELAY ? "outer " : "",
 		changed > 0 ? ", this guest has another domid" : "");
+	if (v->kind == NFD_RELAY)
+		nfd_xen_mark_relayed(d, v);
 	nf_xen_abandon_begin(s->layer);
 	close_object(v);
 	int held = nf_xen_abandon_end(s->layer);
@@ -148,7 +159,7 @@ void nfd_device_step(struct nfd *d, struct nfd_device *v)
 	v->dirty = false;
 	if (!nfd_device_alive(d, v))
 		return;
-	if (v->u.any && d->sides[v->side].is_xen && !d->stop_at_ms)
+	if (v->u.any && !d->stop_at_ms)
 		start_over(d, v);
 	if (!v->u.any) {
 		if (v->gave_up || now < v->retry_at_ms || d->stop_at_ms)

@@ -85,6 +85,7 @@ struct nfd_device {
 	bool gave_up;		/* its nodes are wrong: only a store event makes it try again */
 	bool is_retired;	/* closed and offline: its TAP is gone already */
 	uint64_t mute_until_ms; /* its control descriptor hung up */
+	uint32_t pages;		/* on Xen: what its front may grant while it is open */
 };
 
 struct nfd {
@@ -154,12 +155,18 @@ int nfd_disk_state(const struct nfd_device *v);
 int nfd_disk_fds(const struct nfd_device *v, int *fds, int cap);
 
 /* xen.c: what xl and the kernel expect */
-int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v);
+/* path: its node on s. */
+int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v, const char *path);
+/* Promises v the pages of a front on that side; *queues: wanted, then those that fit. */
+int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t *queues);
 void nfd_xen_port(struct nfd_side *s, const struct nfd_device *v, char *port, size_t cap);
 /* journal: NFD_PATH_MAX bytes, borrowed by c. */
 int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c, char *journal);
 bool nfd_xen_is_offline(struct nfd_side *s, const struct nfd_device *v);
-bool nfd_xen_was_reset(struct nfd_side *s, const struct nfd_device *v);
+/* The end of v that is on Xen, if any has its node made anew under it: that side, else NULL. */
+struct nfd_side *nfd_xen_was_reset(struct nfd *d, const struct nfd_device *v);
+/* Marks a front's node as a relay's outer end, so that nobody takes it for a device of its own. */
+void nfd_xen_mark_relayed(struct nfd *d, const struct nfd_device *v);
 void nfd_xen_sweep(struct nfd_side *s);
 
 /* rundir.c: 0, or negative errno after logging. */

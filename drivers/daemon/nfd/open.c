@@ -73,6 +73,15 @@ static int relay_mode(const char *word)
 	return !strcmp(word, "direct") ? NF_RELAY_DIRECT : -EINVAL;
 }
 
+/* The outer end is a device of a real guest: it must be ours, and its pages must fit. */
+static int relay_on_xen(struct nfd *d, struct nfd_device *v, struct nf_relay_config *c)
+{
+	int err = nfd_xen_allowed(&d->sides[1], v, v->outer_path);
+	if (!err)
+		err = nfd_xen_budget(d, v, 1, &c->inner.queues);
+	return err;
+}
+
 static int open_relay(struct nfd *d, struct nfd_device *v, int mode)
 {
 	struct nf_relay_config c = {.mode = (enum nf_relay_mode)mode};
@@ -94,6 +103,8 @@ static int open_relay(struct nfd *d, struct nfd_device *v, int mode)
 	int err = fill_config(d, v, 0, v->path, v->token, &c.inner);
 	if (!err)
 		err = fill_config(d, v, 1, v->outer_path, v->outer_token, &c.outer);
+	if (!err && d->sides[1].is_xen)
+		err = relay_on_xen(d, v, &c);
 	if (err)
 		return err;
 	c.outer.queues = c.inner.queues; /* a relay's queues pair up */
@@ -138,7 +149,7 @@ int nfd_device_open(struct nfd *d, struct nfd_device *v)
 	char relay[MODE_BYTES];
 
 	if (s->is_xen && !(v->is_disk && !nfd_disk_is_ours(s, v))) {
-		int err = nfd_xen_allowed(s, v);
+		int err = nfd_xen_allowed(s, v, v->path);
 		if (err < 0)
 			return err;
 	}

@@ -179,8 +179,11 @@ static bool below_known(struct nfd *d, uint32_t side, const char *path)
 {
 	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
 		struct nfd_device *v = &d->devices[i];
-		size_t n = strlen(v->path);
-		if (!v->used || v->side != side || strncmp(path, v->path, n) || path[n] != '/')
+		bool is_outer = v->kind == NFD_RELAY && side == 1 && v->outer_path[0];
+		const char *own = is_outer ? v->outer_path : v->path;
+		size_t n = strlen(own);
+		if (!v->used || (!is_outer && v->side != side) || strncmp(path, own, n) ||
+		    path[n] != '/')
 			continue;
 		bool is_word = !strcmp(path + n, "/hotplug-status") ||
 			       !strcmp(path + n, "/online") || !strcmp(path + n, "/state");

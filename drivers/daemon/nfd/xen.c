@@ -36,43 +36,59 @@ bool nfd_xen_is_offline(struct nfd_side *s, const struct nfd_device *v)
 }
 
 /* May we have the device at all? The line is logged once while the reason stays the same. */
-int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v)
+int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v, const char *path)
 {
 	char line[LINE];
-	if (nfd_xen_is_offline(s, v))
+	if (path == v->path && nfd_xen_is_offline(s, v))
 		return -ESHUTDOWN;
-	if (!nf_xen_kernel_driver(s->layer, v->path, line, sizeof(line)))
+	if (!nf_xen_kernel_driver(s->layer, path, line, sizeof(line)))
 		return 0;
 	if (v->phase != -EBUSY)
-		nfd_log("%s: %s", v->path, line);
+		nfd_log("%s: %s", path, line);
 	return -EBUSY;
 }
 
-/* Queues that fit into what gntalloc may still grant. */
-static int budget(struct nfd_side *s, struct nfd_device *v, struct nf_net_config *c)
+/* What the other devices hold, or were promised and will take when their backs are there. */
+static uint32_t spoken_for(const struct nfd *d, const struct nfd_device *v, uint32_t side,
+			   uint32_t held)
 {
+	uint32_t promised = 0;
+	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		const struct nfd_device *o = &d->devices[i];
+		uint32_t of = o->kind == NFD_RELAY ? 1 : o->side;
+		if (o->used && o != v && of == side)
+			promised += o->pages;
+	}
+	return held > promised ? held : promised;
+}
+
+int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t *queues)
+{
+	struct nf_layer *l = d->sides[side].layer;
 	struct nf_xen_budget b;
 	char line[LINE];
-	if (!(s->layer->caps & NF_CAP_GRANT) && nf_xen_probe_grants(s->layer) < 0) {
+	uint32_t fit = *queues;
+	if (!(l->caps & NF_CAP_GRANT) && nf_xen_probe_grants(l) < 0) {
 		if (v->phase != -ENOSYS)
 			nfd_log("%s: no gntalloc in this kernel: modprobe xen-gntalloc", v->path);
 		return -ENOSYS;
 	}
-	if (nf_xen_budget(s->layer, &b) < 0)
+	if (nf_xen_budget(l, &b) < 0)
 		return 0; /* it says no itself when there is not enough */
-	uint32_t queues = c->queues;
-	while (queues && b.held + NF_NET_FRONT_PAGES(queues) > b.limit)
-		queues--;
-	if (queues == c->queues)
-		return 0;
-	nf_xen_budget_line(&b, NF_NET_FRONT_PAGES(c->queues), line, sizeof(line));
-	if (queues == 0) {
+	b.held = spoken_for(d, v, side, b.held);
+	while (fit && b.held + NF_NET_FRONT_PAGES(fit) > b.limit)
+		fit--;
+	if (fit != *queues)
+		nf_xen_budget_line(&b, NF_NET_FRONT_PAGES(*queues), line, sizeof(line));
+	if (fit == 0) {
 		if (v->phase != -ENOSPC)
 			nfd_log("%s: %s", v->path, line);
 		return -ENOSPC;
 	}
-	nfd_log("%s: %s; %u of %u queues fit", v->path, line, queues, c->queues);
-	c->queues = queues;
+	if (fit != *queues)
+		nfd_log("%s: %s; %u of %u queues fit", v->path, line, fit, *queues);
+	*queues = fit;
+	v->pages = NF_NET_FRONT_PAGES(fit);
 	return 0;
 }
 
@@ -99,7 +115,7 @@ int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c
 	struct nfd_side *s = &d->sides[v->side];
 	char script[4];
 	if (v->kind == NFD_FRONT) {
-		int err = budget(s, v, c);
+		int err = nfd_xen_budget(d, v, v->side, &c->queues);
 		if (err < 0)
 			return err;
 	} else {
@@ -118,19 +134,37 @@ int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c
 	return hold(v, c->port);
 }
 
+static int front_state(const struct nf_netfront *f)
+{
+	return f ? (int)nf_netfront_state(f) : NF_XENBUS_UNKNOWN;
+}
+
 /* The toolstack wrote our node anew, or the guest was restored: 1 again under a device that went
  * on from there. Its grants and ports are gone without a word. */
-bool nfd_xen_was_reset(struct nfd_side *s, const struct nfd_device *v)
+struct nfd_side *nfd_xen_was_reset(struct nfd *d, const struct nfd_device *v)
 {
 	char word[8];
+	bool is_relay = v->kind == NFD_RELAY;
+	struct nfd_side *s = &d->sides[is_relay ? 1 : v->side];
+	if (!s->is_xen)
+		return NULL;
 	int state = v->is_disk		   ? nfd_disk_state(v)
-		    : v->kind == NFD_FRONT ? nf_netfront_state(v->u.front)
-		    : v->kind == NFD_BACK  ? nf_netback_state(v->u.back)
-					   : NF_XENBUS_INITIALISING;
+		    : is_relay		   ? front_state(nf_net_relay_outer(v->u.relay))
+		    : v->kind == NFD_FRONT ? front_state(v->u.front)
+					   : (int)nf_netback_state(v->u.back);
 	if (state <= NF_XENBUS_INITIALISING)
-		return false;
-	nfd_read_word(s, v->path, "state", word, sizeof(word));
-	return !strcmp(word, "1");
+		return NULL;
+	nfd_read_word(s, is_relay ? v->outer_path : v->path, "state", word, sizeof(word));
+	return !strcmp(word, "1") ? s : NULL;
+}
+
+void nfd_xen_mark_relayed(struct nfd *d, const struct nfd_device *v)
+{
+	char key[NF_STORE_PATH_MAX];
+	snprintf(key, sizeof(key), "%s/nestfront/relayed", v->outer_path);
+	int rc = nf_store_write(d->sides[1].store, 0, key, "1");
+	if (rc < 0)
+		nfd_log("%s: %s: %s", v->path, key, strerror(-rc));
 }
 
 /* TAPs of guests that went while nobody was here: named as ours are, and a TAP, as the kernel's

@@ -38,6 +38,8 @@ int nf_net_relay_open(const struct nf_relay_config *cfg, struct nf_net_relay **o
 int nf_net_relay_step(struct nf_net_relay *r);
 /* Orderly: outer first, then inner; steps until CLOSED. Does not come back. */
 int nf_net_relay_shutdown(struct nf_net_relay *r);
+/* Its outer end, borrowed until the next step; NULL between two connections. */
+const struct nf_netfront *nf_net_relay_outer(const struct nf_net_relay *r);
 /* At once: everything is freed, what L0 still maps goes to quarantine. NULL is fine. */
 void nf_net_relay_close(struct nf_net_relay *r);
 /* Descriptors to wait on (POLLIN): always one, the same for the relay's life. */
