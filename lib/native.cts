@@ -43,6 +43,14 @@ export interface NativeSeqListener {
   close(): void;
 }
 
+/** Tells of a readable descriptor that is no socket, which stays the caller's. */
+export interface NativeFdWatch {
+  ref(): void;
+  unref(): void;
+  /** Before the descriptor is closed. Idempotent. */
+  close(): void;
+}
+
 export interface PeerCredentials {
   pid: number;
   uid: number;
@@ -172,6 +180,8 @@ export interface Native {
     mode: number,
     onConnection: (fd: number) => void,
   ) => NativeSeqListener;
+  /** Calls back whenever `fd` can be read, which it makes non-blocking. */
+  FdWatch: new (fd: number, onReadable: () => void) => NativeFdWatch;
   /** Takes ownership of `fd`, also on failure. */
   openLayer(fd: number): Promise<NativeLayer>;
   /** @param directory of the kernel's Xen devices. Code 'ENOENT': no Xen, or modules not loaded. */

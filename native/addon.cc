@@ -99,6 +99,7 @@ static void Init(v8::Local<v8::Object> target)
 	Export(target, "init", InitEnv, data);
 	InitSeqSocket(target, data);
 	InitSeqListener(target, data);
+	InitFdWatch(target, data);
 	InitSockets(target, data);
 	InitMemory(target, data);
 	InitLayer(target, data);

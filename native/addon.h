@@ -160,6 +160,7 @@ class Job
 
 void InitSeqSocket(v8::Local<v8::Object> target, v8::Local<v8::Value> data);
 void InitSeqListener(v8::Local<v8::Object> target, v8::Local<v8::Value> data);
+void InitFdWatch(v8::Local<v8::Object> target, v8::Local<v8::Value> data);
 void InitSockets(v8::Local<v8::Object> target, v8::Local<v8::Value> data);
 void InitMemory(v8::Local<v8::Object> target, v8::Local<v8::Value> data);
 void InitLayer(v8::Local<v8::Object> target, v8::Local<v8::Value> data);

@@ -19,7 +19,10 @@ export interface AttachOptions {
   readonly layer: 'xen';
   /** Of the kernel's Xen devices. Default `/dev/xen`. */
   readonly directory?: string;
-  /** xenstored's socket; only the domain it runs in has one. Default `/run/xenstored/socket`. */
+  /**
+   * xenstored's socket; only the domain it runs in has one. Default: `/run/xenstored/socket` where
+   * that is, else the `xenbus` in `directory`.
+   */
   readonly storeSocket?: string;
 }
 
@@ -32,6 +35,8 @@ export interface DriverOptions {
   readonly timeoutMs?: number;
 }
 
+const KERNEL = '/dev/xen';
+const STORE_SOCKET = '/run/xenstored/socket';
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 5_000;
 const COUNTERS_PAGES = 32; // room for 255 queues
@@ -47,7 +52,7 @@ export class XenDomain implements AsyncDisposable {
   readonly #layer: NativeLayer;
   readonly #options: AttachOptions;
   readonly #drivers = new Set<XenDrivers>();
-  #store: StoreClient | undefined;
+  #store: Promise<StoreClient> | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(layer: NativeLayer, options: AttachOptions) {
@@ -59,7 +64,7 @@ export class XenDomain implements AsyncDisposable {
 
   /** @internal Use {@link attach}. */
   static async attach(options: AttachOptions): Promise<XenDomain> {
-    const directory = options.directory ?? '/dev/xen';
+    const directory = options.directory ?? KERNEL;
     if (!existsSync(join(directory, 'xenbus')))
       throw new NestfrontError(
         'NF_ENODEV',
@@ -72,12 +77,12 @@ export class XenDomain implements AsyncDisposable {
   }
 
   /**
-   * A connection to xenstored, one a domain, closed with it.
-   * @throws NestfrontError `NF_ENOENT` in a guest: xenstored runs elsewhere
+   * A connection to xenstored, one a domain, closed with it; in a guest through the kernel. A
+   * xenstored that died answers nothing there: give calls a signal.
    */
   async store(): Promise<StoreClient> {
     this.#open('xen.store');
-    this.#store ??= await StoreClient.connect(this.#options.storeSocket ?? '/run/xenstored/socket');
+    this.#store ??= this.#openStore();
     return this.#store;
   }
 
@@ -88,7 +93,7 @@ export class XenDomain implements AsyncDisposable {
    */
   async startDrivers(options: DriverOptions = {}): Promise<XenDrivers> {
     this.#open('xen.startDrivers');
-    const drivers = await XenDrivers.start(this.#options.directory ?? '/dev/xen', options);
+    const drivers = await XenDrivers.start(this.#options.directory ?? KERNEL, options);
     this.#drivers.add(drivers);
     return drivers;
   }
@@ -108,9 +113,17 @@ export class XenDomain implements AsyncDisposable {
       throw new NestfrontError('NF_ENODEV', op, 'this domain was detached from');
   }
 
+  async #openStore(): Promise<StoreClient> {
+    const { storeSocket, directory = KERNEL } = this.#options;
+    if (storeSocket !== undefined) return StoreClient.connect(storeSocket);
+    if (directory === KERNEL && existsSync(STORE_SOCKET)) return StoreClient.connect(STORE_SOCKET);
+    return new StoreClient(await guarded('xen.store', () => this.#layer.storeFd()));
+  }
+
   async #close(): Promise<void> {
     for (const drivers of this.#drivers) await drivers.stop();
-    await this.#store?.close();
+    const store = await this.#store?.catch(() => undefined);
+    await store?.close();
     await this.#layer.close();
   }
 }
@@ -145,7 +158,7 @@ export class XenDrivers implements AsyncDisposable {
     directory: string,
     options: DriverOptions,
   ): Promise<XenDrivers> {
-    const where = directory === '/dev/xen' ? 'xen' : `xen:${directory}`;
+    const where = directory === KERNEL ? 'xen' : `xen:${directory}`;
     const args = ['--layer', where, '--counters', 'fd=3', '--notify', options.notify ?? 'adaptive'];
     const stdio = ['ignore', 'pipe', 'pipe', memory] as const;
     const child = spawn(executable('nestfrontd'), args, { stdio: [...stdio] });

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+import { constants, fstatSync, openSync, statSync } from 'node:fs';
 import { Socket, connect as netConnect } from 'node:net';
 import { once } from 'node:events';
 import { errorFromErrno, NestfrontError } from '../errors.js';
 import { errnoOf, XsError } from './errno.js';
+import { DeviceStream, type StoreStream } from './device.js';
 import { checkPath, StoreView, type StoreCallOptions } from './view.js';
 import { encodeMessage, MessageReader, split, strings, XS, type XsMessage } from './wire.js';
 import { ClientTransaction } from './clienttransaction.js';
@@ -22,12 +24,15 @@ interface Pending {
   reject(error: Error): void;
 }
 
+const streamOf = (fd: number): StoreStream =>
+  fstatSync(fd).isCharacterDevice() ? new DeviceStream(fd) : new Socket({ fd });
+
 /**
- * Client of a xenstored: ours, or a real one through its socket. Requests may overlap. Everything
+ * Client of a xenstored: ours, or a real one through its socket or a guest's xenbus. Requests may overlap. Everything
  * rejects with `NF_ECONNRESET` once the server is gone.
  */
 export class StoreClient extends StoreView implements AsyncDisposable {
-  readonly #socket: Socket;
+  readonly #socket: StoreStream;
   readonly #reader = new MessageReader();
   readonly #pending = new Map<number, Pending>();
   readonly #watches = new Map<string, WatchQueue>();
@@ -35,18 +40,20 @@ export class StoreClient extends StoreView implements AsyncDisposable {
   #nextToken = 1;
   #gone: NestfrontError | undefined;
 
-  /** @param from a stream descriptor (ownership passes) or a connected socket */
+  /** @param from a stream or xenbus descriptor (ownership passes) or a connected socket */
   constructor(from: number | Socket) {
     super();
-    this.#socket = typeof from === 'number' ? new Socket({ fd: from }) : from;
+    this.#socket = typeof from === 'number' ? streamOf(from) : from;
     this.#socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     this.#socket.on('error', (error) => this.#fail('the store connection failed', error));
     this.#socket.on('close', () => this.#fail('the store is gone'));
     this.#socket.unref();
   }
 
-  /** @param path of the server's socket, e.g. `/run/xenstored/socket` */
+  /** @param path of the server's socket, e.g. `/run/xenstored/socket`, or of `/dev/xen/xenbus` */
   static async connect(path: string, options: StoreCallOptions = {}): Promise<StoreClient> {
+    if (statSync(path, { throwIfNoEntry: false })?.isCharacterDevice())
+      return new StoreClient(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
     const socket = netConnect(path);
     try {
       await once(socket, 'connect', options);
