@@ -5,24 +5,20 @@
  * under Xen can do is the lab's to show; here are arguments, refusals and their words.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "layer/xen/uapi.h"
 #include "nf/net.h"
 #include "nf/xen.h"
 #include "tap.h"
-#include "xenbus/xs_wire.h"
+#include "xendir.h"
 
-static char dir[] = "/tmp/nf-xen-XXXXXX";
+static const char *dir;
 static uint32_t limit = 1024, granted, alloc_calls, copy_calls, copied, dealloc_calls;
-static char domid_text[8] = "7";
-static int master = -1;
 
 static int fake_alloc(int fd, struct ioctl_gntalloc_alloc_gref *q)
 {
@@ -78,68 +74,6 @@ int ioctl(int fd, unsigned long request, ...)
 	}
 }
 
-/* ---- a store that knows one node ---- */
-static bool take(void *buf, size_t n)
-{
-	for (size_t at = 0; at < n;) {
-		ssize_t got = read(master, (char *)buf + at, n - at);
-		if (got <= 0)
-			return false;
-		at += (size_t)got;
-	}
-	return true;
-}
-
-static void *store_main(void *arg)
-{
-	struct nf_xs_header h;
-	char body[256];
-	(void)arg;
-	while (take(&h, sizeof(h)) && h.len < sizeof(body) && take(body, h.len)) {
-		bool is_domid = h.type == NF_XS_READ && !strcmp(body, "domid");
-		const char *answer = is_domid ? domid_text : "ENOENT";
-		if (!is_domid)
-			h.type = NF_XS_ERROR;
-		h.len = (uint32_t)strlen(answer) + !is_domid;
-		if (write(master, &h, sizeof(h)) < 0 || write(master, answer, h.len) < 0)
-			break;
-	}
-	return NULL;
-}
-
-static void make_file(const char *name, const char *text)
-{
-	char path[256];
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	for (char *at = strchr(path + strlen(dir) + 1, '/'); at; at = strchr(at + 1, '/')) {
-		*at = '\0';
-		mkdir(path, 0755);
-		*at = '/';
-	}
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		diag("%s: %s", path, strerror(errno));
-	close(fd);
-}
-
-static bool make_xenbus(void)
-{
-	char path[128];
-	struct termios t;
-	pthread_t thread;
-	master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (master < 0 || grantpt(master) || unlockpt(master) || tcgetattr(master, &t))
-		return false;
-	cfmakeraw(&t);
-	tcsetattr(master, TCSANOW, &t);
-	/* held open, so that the line does not hang up between two clients */
-	static int keep;
-	keep = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	snprintf(path, sizeof(path), "%s/xenbus", dir);
-	return keep >= 0 && symlink(ptsname(master), path) == 0 &&
-	       pthread_create(&thread, NULL, store_main, NULL) == 0;
-}
-
 static void says(int error, const char *want)
 {
 	char line[320];
@@ -158,13 +92,13 @@ static void test_refusals(void)
 			     &l),
 	   -EINVAL, "a name too long");
 	says(-ENOENT, "not a Xen guest");
-	make_file("sys/hypervisor/type", "xen\n");
+	xendir_file("sys/hypervisor/type", "xen\n");
 	says(-ENOENT, "mount -t xenfs");
-	make_file("xenbus", "");
+	xendir_file("xenbus", "");
 	says(-ENOENT, "modprobe xen-evtchn");
-	make_file("evtchn", "");
+	xendir_file("evtchn", "");
 	says(-ENOENT, "modprobe xen-gntdev");
-	make_file("gntdev", "");
+	xendir_file("gntdev", "");
 	says(-ENOENT, "modprobe xen-gntalloc");
 	says(-EACCES, "run as root");
 	says(-ETIMEDOUT, "xenstored");
@@ -179,9 +113,9 @@ static void test_budget(struct nf_layer *l)
 	char line[320];
 	is(nf_xen_budget(l, &b), -ENOENT, "no gntalloc, no budget");
 	is((int)b.limit, 1, "and nothing is written");
-	make_file("sys/module/xen_gntalloc/parameters/limit", "many\n");
+	xendir_file("sys/module/xen_gntalloc/parameters/limit", "many\n");
 	is(nf_xen_budget(l, &b), -EINVAL, "a limit that is no number");
-	make_file("sys/module/xen_gntalloc/parameters/limit", "1024\n");
+	xendir_file("sys/module/xen_gntalloc/parameters/limit", "1024\n");
 	is(nf_xen_budget(l, &b), 0, "a budget");
 	ok(b.limit == 1024 && b.held == 0, "of 1024, nothing held");
 	is((int)NF_NET_FRONT_PAGES(1), 516, "one queue and the control ring");
@@ -195,14 +129,14 @@ static void test_driver(struct nf_layer *l)
 {
 	char path[256], line[320] = "";
 	is(nf_xen_kernel_driver(l, "backend/vif/3/0", line, sizeof(line)), 0, "no driver bound");
-	make_file("sys/bus/xen-backend/devices/vif-3-0/x", "");
+	xendir_file("sys/bus/xen-backend/devices/vif-3-0/x", "");
 	snprintf(path, sizeof(path), "%s/sys/bus/xen-backend/devices/vif-3-0/driver", dir);
 	ok(symlink("../../../../bus/xen-backend/drivers/vif", path) == 0, "now one is");
 	is(nf_xen_kernel_driver(l, "backend/vif/3/0", line, sizeof(line)), 1, "it is seen");
 	ok(strstr(line, "echo vif-3-0 > /sys/bus/xen-backend/drivers/vif/unbind") != NULL, "%s",
 	   line);
 	is(nf_xen_kernel_driver(l, "backend/vif/3/1", line, sizeof(line)), 0, "another's is free");
-	make_file("sys/bus/xen/devices/vif-0/x", "");
+	xendir_file("sys/bus/xen/devices/vif-0/x", "");
 	snprintf(path, sizeof(path), "%s/sys/bus/xen/devices/vif-0/driver", dir);
 	ok(symlink("../../drivers/vif", path) == 0, "a front's");
 	is(nf_xen_kernel_driver(l, "device/vif/0", line, sizeof(line)), 1, "it is seen");
@@ -275,7 +209,7 @@ static void test_rest(struct nf_layer *l)
 	ok(addrs[0] == NULL, "and forgotten");
 	is(l->ops->donate(l, 1, NULL, false), -ENOSYS, "real Xen takes no pages from outside");
 	is(nf_xen_refresh(l), 0, "the same domain as before");
-	strcpy(domid_text, "12");
+	strcpy(xendir_domid, "12");
 	is(nf_xen_refresh(l), 1, "restored elsewhere");
 	is(l->domid, 12, "its new number");
 }
@@ -283,11 +217,11 @@ static void test_rest(struct nf_layer *l)
 int main(void)
 {
 	struct nf_layer *l = NULL;
-	char command[64];
-	if (!mkdtemp(dir))
+	dir = xendir_make();
+	if (!dir)
 		return 1;
 	test_refusals();
-	if (!make_xenbus()) {
+	if (!xendir_xenbus()) {
 		diag("no pseudo-terminals here");
 		return 77;
 	}
@@ -299,7 +233,7 @@ int main(void)
 	test_budget(l);
 	test_driver(l);
 	l->ops->close(l);
-	make_file("gntalloc", "");
+	xendir_file("gntalloc", "");
 	is(nf_layer_open_xen(dir, &l), 0, "one with it");
 	ok((l->caps & (NF_CAP_GRANT | NF_CAP_MAP | NF_CAP_COPY)) ==
 		   (NF_CAP_GRANT | NF_CAP_MAP | NF_CAP_COPY),
@@ -308,6 +242,6 @@ int main(void)
 	test_copy(l);
 	test_rest(l);
 	l->ops->close(l);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return system(command) ? 1 : done();
+	xendir_remove();
+	return done();
 }
