@@ -28,8 +28,8 @@ const streamOf = (fd: number): StoreStream =>
   fstatSync(fd).isCharacterDevice() ? new DeviceStream(fd) : new Socket({ fd });
 
 /**
- * Client of a xenstored: ours, or a real one through its socket or a guest's xenbus. Requests may overlap. Everything
- * rejects with `NF_ECONNRESET` once the server is gone.
+ * Client of a xenstored: ours, or a real one through its socket or a guest's xenbus. Requests may
+ * overlap. Everything rejects with `NF_ECONNRESET` once the server is gone.
  */
 export class StoreClient extends StoreView implements AsyncDisposable {
   readonly #socket: StoreStream;

@@ -163,7 +163,7 @@ static int try_process_read(void)
 }
 static int try_bpf(void)
 {
-	return (int)syscall(SYS_bpf, 0, NULL, 0);
+	return (int)syscall(SYS_bpf, 13 /* BPF_PROG_GET_FD_BY_ID */, NULL, 0);
 }
 static int try_dumpable(void)
 {
@@ -259,7 +259,7 @@ static const struct {
 	{"chroot", try_chroot, -1, -1, EPERM, EPERM},
 	{"kill", try_kill, 0, 0, EPERM, EPERM},
 	{"reading a process", try_process_read, 0, 0, EPERM, EPERM},
-	{"bpf", try_bpf, -1, -1, EPERM, EPERM},
+	{"others' bpf programs", try_bpf, -1, -1, EPERM, EPERM},
 	{"being dumpable again", try_dumpable, 0, 0, EPERM, EPERM},
 	{"executable memory", try_exec_map, 0, 0, EPERM, EPERM},
 	{"memory made executable", try_exec_protect, 0, 0, EPERM, EPERM},

@@ -10,11 +10,12 @@
 #include "confine.h"
 
 #define LAST_POSSIBLE 63
+#define NF_CAP_BPF 39 /* CAP_BPF, since Linux 5.8 */
 
 static const uint64_t KEPT = 1ull << CAP_NET_ADMIN	/* a TAP, its address and MTU */
 			     | 1ull << CAP_NET_RAW	/* raw sockets as ports */
 			     | 1ull << CAP_DAC_OVERRIDE /* a disk's image of another user */
-			     | 1ull << CAP_IPC_LOCK;
+			     | 1ull << CAP_IPC_LOCK | 1ull << NF_CAP_BPF; /* AF_XDP */
 
 int confine_capabilities(void)
 {

@@ -4,6 +4,7 @@
  * calls belong; the first are those of the data path.
  */
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -218,6 +219,8 @@ int confine_driver(bool is_xen)
 	return -ENOSYS;
 #else
 	static const uint32_t names[] = {PR_SET_NAME, PR_GET_NAME};
+	static const uint32_t commands[] = {BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_PROG_LOAD,
+					    BPF_LINK_CREATE}; /* AF_XDP's */
 	struct confine_filter f;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -227,6 +230,7 @@ int confine_driver(bool is_xen)
 		confine_allow(&f, calls[i]);
 	allow_requests(&f, is_xen);
 	confine_if_listed(&f, SYS_prctl, 0, names, COUNT(names), true);
+	confine_if_listed(&f, SYS_bpf, 0, commands, COUNT(commands), true);
 	confine_if_masked(&f, SYS_mmap, 2, PROT_EXEC, 0);
 	confine_if_masked(&f, SYS_mprotect, 2, PROT_EXEC, 0);
 	confine_refuse(&f, SYS_clone3, ENOSYS); /* its flags are in memory; libc then uses clone */

@@ -31,8 +31,8 @@ export interface XenDir {
 }
 
 /**
- * A folder that looks like `/dev/xen` in a domain `domid`, a privileged one: plain files for the devices, and a
- * xenbus with one of our stores behind it. All openers of xenbus share one connection, so there may
+ * A folder that looks like `/dev/xen` in a domain `domid`, a privileged one: plain files for the
+ * devices, and a xenbus with one of our stores behind it. All openers of xenbus share one connection, so there may
  * be one at a time. Undefined without python3. Gone when the test ends.
  */
 export async function xenDir(t: ExecutionContext, domid: number): Promise<XenDir | undefined> {
