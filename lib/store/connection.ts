@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 import type { Socket } from 'node:net';
+import type { Account } from './account.js';
 import type { Caller } from './perms.js';
-import type { Transaction } from './tree.js';
+import type { Transaction } from './transaction.js';
 import type { Watch } from './watches.js';
 import { encodeMessage, MessageReader, strings, XS, type XsMessage } from './wire.js';
 
 /** Bytes of replies a client may leave unread before we stop listening to it. */
 const BACKLOG_BYTES = 64 * 1024;
-/** Different events that wait for a client that does not read; beyond, it is dropped. */
+/** Different events, and their bytes, that wait for a client that does not read: then it goes. */
 const EVENTS_MAX = 4096;
+const EVENT_BYTES_MAX = 1024 * 1024;
 /** Requests in a row before others get their turn. */
 const REQUESTS_PER_TURN = 32;
 
@@ -20,22 +22,27 @@ export interface StoreConnectionHost {
 
 /** One client's socket: bounded in what it may queue on us, whatever it does. */
 export class StoreConnection {
-  readonly caller: Caller;
+  readonly account: Account;
   /** By path and token. */
   readonly watches = new Map<string, Watch>();
   readonly transactions = new Map<number, Transaction>();
-  nextTransaction = 1;
+  #nextTransaction = 1;
   readonly #socket: Socket;
   readonly #host: StoreConnectionHost;
   readonly #reader = new MessageReader();
   /** Events not yet given to the socket: path and token, each once. */
   readonly #events = new Map<string, Buffer>();
+  #eventBytes = 0;
+  /** Replies the kernel has not taken yet. */
+  #unread = 0;
   #scheduled = false;
+  #stalled = false;
   #closed = false;
 
-  constructor(socket: Socket, caller: Caller, host: StoreConnectionHost) {
+  constructor(socket: Socket, account: Account, host: StoreConnectionHost) {
     this.#socket = socket;
-    this.caller = caller;
+    this.account = account;
+    account.connections++;
     this.#host = host;
     socket.on('data', (chunk: Buffer) => {
       this.#reader.push(chunk);
@@ -47,20 +54,40 @@ export class StoreConnection {
     socket.on('close', () => this.close());
   }
 
+  get caller(): Caller {
+    return this.account.caller;
+  }
+
+  /** One that names no open transaction. */
+  freeTransactionId(): number {
+    while (this.transactions.has(this.#nextTransaction)) this.#advance();
+    const id = this.#nextTransaction;
+    this.#advance();
+    return id;
+  }
+
+  #advance(): void {
+    this.#nextTransaction = (this.#nextTransaction % 0x7fffffff) + 1;
+  }
+
   reply(request: XsMessage, payload: Buffer): void {
-    this.#write(encodeMessage(request.type, request.reqId, request.txId, payload));
+    this.#answer(encodeMessage(request.type, request.reqId, request.txId, payload));
   }
 
   replyError(request: XsMessage, code: string): void {
-    this.#write(encodeMessage(XS.ERROR, request.reqId, request.txId, strings(code)));
+    this.#answer(encodeMessage(XS.ERROR, request.reqId, request.txId, strings(code)));
   }
 
   /** Equal events that still wait are one. */
   event(path: string, token: string): void {
     if (this.#closed) return;
     const payload = strings(path, token);
-    this.#events.set(payload.toString('latin1'), payload);
-    if (this.#events.size > EVENTS_MAX) return this.close('does not read its watch events');
+    const key = payload.toString('latin1');
+    if (!this.#events.has(key)) this.#eventBytes += payload.length;
+    this.#events.set(key, payload);
+    if (this.#events.size > EVENTS_MAX || this.#eventBytes > EVENT_BYTES_MAX) {
+      return this.close('does not read its watch events');
+    }
     this.#schedule();
   }
 
@@ -68,16 +95,34 @@ export class StoreConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.#events.clear();
+    this.account.outstanding -= this.#unread;
     this.#socket.destroy();
     this.#host.closed(this, why);
   }
 
+  /** Nothing more is read from a client then. */
   get #backlogged(): boolean {
+    const { caller, outstanding, limits } = this.account;
+    if (!caller.privileged && outstanding >= limits.outstanding) return true;
     return this.#socket.writableLength > BACKLOG_BYTES;
   }
 
   #write(data: Buffer): void {
     if (!this.#closed) this.#socket.write(data);
+  }
+
+  /** What happened before a request was answered is told before its answer. */
+  #answer(data: Buffer): void {
+    this.#flushEvents();
+    if (this.#closed) return;
+    this.#unread++;
+    this.account.outstanding++;
+    this.#socket.write(data, () => {
+      if (this.#closed) return;
+      this.#unread--;
+      this.account.outstanding--;
+      if (this.#stalled && !this.#backlogged) this.#schedule();
+    });
   }
 
   #schedule(): void {
@@ -91,6 +136,7 @@ export class StoreConnection {
 
   /** Answers what is there, then sends events; stops while the client does not read. */
   #run(): void {
+    this.#stalled = false;
     try {
       for (let i = 0; i < REQUESTS_PER_TURN && !this.#closed && !this.#backlogged; i++) {
         const message = this.#reader.next();
@@ -106,16 +152,18 @@ export class StoreConnection {
       throw error;
     }
     if (this.#closed) return;
-    // more to do: no new input until then; drain or the next turn goes on
+    // more to do: no new input until then; the kernel taking a reply or the next turn goes on
     this.#socket.pause();
     this.#flushEvents();
-    if (!this.#backlogged) this.#schedule();
+    this.#stalled = this.#backlogged;
+    if (!this.#stalled) this.#schedule();
   }
 
   #flushEvents(): void {
     for (const [key, payload] of this.#events) {
       if (this.#closed || this.#backlogged) return;
       this.#events.delete(key);
+      this.#eventBytes -= payload.length;
       this.#write(encodeMessage(XS.WATCH_EVENT, 0, 0, payload));
     }
   }

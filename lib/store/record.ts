@@ -2,6 +2,7 @@
 // What a store holds, as records: a snapshot is a list of them, a journal goes on with more, and
 // replaying both in order makes the same store again. All of it is JSON.
 
+import { LIMIT_NAMES, LIMITS, type Limits } from './limits.js';
 import { NOTHING } from './operations.js';
 import { baseOf, parentOf } from './path.js';
 import { formatPermission, parsePermissions, type Permissions } from './perms.js';
@@ -17,7 +18,8 @@ export type StoreRecord =
   | { introduced: number }
   | { released: number }
   /** Domain `of` has the rights of domain `target` as well (SET_TARGET). */
-  | { target: number; of: number };
+  | { target: number; of: number }
+  | { quota: keyof Limits; value: number };
 
 /** What of a server's state lives on with its process' successor: not its connections. */
 export interface Restorable {
@@ -25,19 +27,35 @@ export interface Restorable {
   readonly introduced: Set<number>;
   readonly specials: Map<string, Permissions>;
   readonly targets: Map<number, number>;
+  readonly limits: Limits;
+}
+
+/** With a mark behind entries that are void. */
+export function recorded(permissions: Permissions): string[] {
+  return permissions.map((p) => formatPermission(p) + (p.void ? '!' : ''));
+}
+
+function unrecorded(words: readonly string[]): Permissions {
+  const [owner, ...others] = parsePermissions(words.map((word) => word.replace(/!$/, '')));
+  const all = others.map((p, i) =>
+    words[i + 1]?.endsWith('!') ? { ...p, void: true as const } : p,
+  );
+  return [owner, ...all];
 }
 
 export function nodeRecord(path: string, { value, permissions }: Node): StoreRecord {
-  const words = permissions.map(formatPermission);
-  return { node: path, value: value.toString('latin1'), permissions: words };
+  return { node: path, value: value.toString('latin1'), permissions: recorded(permissions) };
 }
 
 /** Everything, in an order in which it can be replayed. */
 export function* snapshot(state: Restorable): Generator<StoreRecord, void> {
   for (const domid of state.introduced) yield { introduced: domid };
   for (const [of, target] of state.targets) yield { target, of };
+  for (const [, quota] of LIMIT_NAMES) {
+    if (state.limits[quota] !== LIMITS[quota]) yield { quota, value: state.limits[quota] };
+  }
   for (const [special, permissions] of state.specials) {
-    yield { special, permissions: permissions.map(formatPermission) };
+    yield { special, permissions: recorded(permissions) };
   }
   // depth first, children in their order: what xenstore-ls shows is the same afterwards
   const paths = ['/'];
@@ -56,12 +74,14 @@ export function replay(state: Restorable, record: StoreRecord): void {
   else if ('removed' in record) replayRemoval(state.tree, record.removed);
   else if ('special' in record) {
     if (!state.specials.has(record.special)) throw new Error(`no special node ${record.special}`);
-    state.specials.set(record.special, parsePermissions(record.permissions));
+    state.specials.set(record.special, unrecorded(record.permissions));
   } else if ('introduced' in record) state.introduced.add(record.introduced);
   else if ('released' in record) {
     state.introduced.delete(record.released);
     state.targets.delete(record.released);
-  } else state.targets.set(record.of, record.target);
+  } else if ('target' in record) state.targets.set(record.of, record.target);
+  else if (record.quota in state.limits) state.limits[record.quota] = record.value;
+  else throw new Error(`no quota ${String(record.quota)}`);
 }
 
 function replayNode(
@@ -80,7 +100,7 @@ function replayNode(
   tree.set(path, {
     value: bytes,
     children: node?.children ?? new Set(),
-    permissions: parsePermissions(permissions),
+    permissions: unrecorded(permissions),
   });
 }
 

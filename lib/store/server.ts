@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 import { Socket } from 'node:net';
 import { StoreConnection } from './connection.js';
-import { handlers, type StoreState } from './handlers.js';
-import { remove, removeTree, setPermissions, write } from './operations.js';
+import { Account, usage } from './account.js';
+import { removeOwned } from './domainrequests.js';
+import { handle } from './handlers.js';
+import { LIMITS, type Limits } from './limits.js';
+import { remove, setPermissions, write, type Bounds } from './operations.js';
 import { domainPath, INTRODUCE_DOMAIN, RELEASE_DOMAIN } from './path.js';
-import { formatPermission, READ, without, type Caller, type Permissions } from './perms.js';
+import { READ, type Caller, type Permissions } from './perms.js';
 import { nodeRecord, replay, snapshot, type StoreRecord } from './record.js';
 import { StoreError } from './storeerror.js';
-import { LIMITS, Tree, type Limits } from './tree.js';
+import type { StoreState } from './request.js';
+import { Tree } from './tree.js';
 import { WatchIndex } from './watches.js';
+import { dropAll } from './watchrequests.js';
 import type { XsMessage } from './wire.js';
 
 export interface StoreServerOptions {
@@ -27,9 +32,13 @@ const ROOT: Caller = { domid: 0, privileged: true };
 export class StoreServer {
   readonly #log: (line: string) => void;
   readonly #connections = new Set<StoreConnection>();
+  /** Of domains with connections, by domid; the toolstack's connections have one of their own. */
+  readonly #accounts = new Map<number, Account>();
   readonly #state: StoreState;
 
   readonly #journal: ((records: readonly StoreRecord[]) => void) | undefined;
+  /** For what the server does itself. */
+  readonly #unbound: Bounds;
   #records: StoreRecord[] = [];
 
   constructor({ log, limits, journal }: StoreServerOptions) {
@@ -50,9 +59,13 @@ export class StoreServer {
       ]),
       targets: new Map(),
       journal: (record) => this.#record(record),
+      log: (line) => this.#log(line),
+      setTarget: (domid, target) => this.#setTarget(domid, target),
+      usage: (domid) => usage(this.#state.tree, domid, this.#accounts.get(domid)),
       introduce: (domid) => this.introduce(domid),
       release: (domid) => this.domainGone(domid),
     };
+    this.#unbound = { limits: this.#state.limits, charge: () => undefined };
     for (const path of ['/tool/xenstored', '/local/domain']) this.#write(path, '');
     this.#journal = journal;
   }
@@ -88,11 +101,10 @@ export class StoreServer {
     privileged: boolean,
     connectionsMax = Infinity,
   ): void {
-    let count = 0;
-    for (const c of this.#connections) if (c.caller.domid === domid) count++;
-    if (count >= connectionsMax) throw new StoreError('ENOSPC');
+    const account = this.#account(domid, privileged);
+    if (account.connections >= connectionsMax) throw new StoreError('ENOSPC');
     const socket = typeof from === 'number' ? new Socket({ fd: from }) : from;
-    const connection = new StoreConnection(socket, { domid, privileged }, this.#host);
+    const connection = new StoreConnection(socket, account, this.#host);
     this.#connections.add(connection);
   }
 
@@ -106,8 +118,8 @@ export class StoreServer {
       { domid: 0, bits: 0 },
       { domid, bits: READ },
     ];
-    const { tree, limits } = this.#state;
-    setPermissions(tree, path, permissions, ROOT, limits);
+    const { tree } = this.#state;
+    setPermissions(tree, path, permissions, ROOT, this.#unbound);
     if (name !== undefined) this.#write(`${path}/name`, name);
     this.#write(`${path}/domid`, String(domid));
     this.#flushJournal();
@@ -127,7 +139,7 @@ export class StoreServer {
       // the toolstack's connections are domid 0's as well, but live on their own
       if (c.caller.domid === domid && domid !== 0) c.close();
     }
-    if (domid !== 0) this.#removeOwned(domid);
+    if (domid !== 0) removeOwned(this.#state, domid);
     this.#flushJournal();
     this.#fireSpecial(RELEASE_DOMAIN);
   }
@@ -147,18 +159,18 @@ export class StoreServer {
       this.#handle(connection, message),
     closed: (connection: StoreConnection, why: string | undefined): void => {
       this.#connections.delete(connection);
-      for (const watch of connection.watches.values()) this.#state.watches.remove(watch);
-      connection.watches.clear();
-      connection.transactions.clear();
-      if (why) this.#log(`store client of domain ${connection.caller.domid} dropped: it ${why}`);
+      dropAll(this.#state, connection);
+      const { account } = connection;
+      const { domid } = account.caller;
+      const last = --account.connections === 0;
+      if (last && this.#accounts.get(domid) === account) this.#accounts.delete(domid);
+      if (why) this.#log(`store client of domain ${domid} dropped: it ${why}`);
     },
   };
 
   #handle(connection: StoreConnection, message: XsMessage): void {
     try {
-      const handler = handlers[message.type];
-      if (!handler) throw new StoreError('ENOSYS');
-      const answer = handler(this.#state, connection, message);
+      const answer = handle(this.#state, connection, message);
       this.#flushJournal();
       connection.reply(message, answer);
     } catch (error) {
@@ -167,6 +179,23 @@ export class StoreServer {
       this.#log(`store request ${message.type} failed: ${String((error as Error).stack)}`);
       connection.replyError(message, 'EIO');
     }
+  }
+
+  #account(domid: number, privileged: boolean): Account {
+    const found = this.#accounts.get(domid);
+    if (found?.caller.privileged === privileged) return found;
+    const { tree, limits, targets } = this.#state;
+    const caller: Caller = { domid, privileged, target: targets.get(domid) };
+    const made = new Account(caller, tree, limits);
+    if (!found) this.#accounts.set(domid, made);
+    return made;
+  }
+
+  #setTarget(of: number, target: number): void {
+    this.#state.targets.set(of, target);
+    this.#record({ target, of });
+    const account = this.#accounts.get(of);
+    if (account) account.caller.target = target;
   }
 
   #record(record: StoreRecord): void {
@@ -181,32 +210,11 @@ export class StoreServer {
   }
 
   #write(path: string, value: string): void {
-    write(this.#state.tree, path, Buffer.from(value), ROOT, this.#state.limits);
+    write(this.#state.tree, path, Buffer.from(value), ROOT, this.#unbound);
   }
 
   #fireSpecial(name: string): void {
     const permissions = this.#state.specials.get(name);
     if (permissions) this.#state.watches.fireSpecial(name, permissions);
-  }
-
-  #removeOwned(domid: number): void {
-    const { tree, specials } = this.#state;
-    for (const [path, node] of [...tree.entries()]) {
-      const current = tree.get(path);
-      if (!current) continue; // went with its parent
-      if (current.permissions[0].domid === domid && path !== '/') {
-        removeTree(tree, path, current);
-        continue;
-      }
-      const permissions = without(node.permissions, domid);
-      if (permissions !== node.permissions) tree.set(path, { ...current, permissions });
-    }
-    for (const [name, permissions] of specials) {
-      const left = without(permissions, domid);
-      specials.set(name, left);
-      if (left !== permissions) {
-        this.#record({ special: name, permissions: left.map(formatPermission) });
-      }
-    }
   }
 }

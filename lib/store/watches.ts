@@ -16,45 +16,46 @@ export interface Watch {
 
 /** All watches, found by path. */
 export class WatchIndex {
-  readonly #byPath = new Map<string, Set<Watch>>();
+  /** By path, each with its place in the order they were made in. */
+  readonly #byPath = new Map<string, Map<Watch, number>>();
   #size = 0;
+  #next = 1;
 
   get size(): number {
     return this.#size;
   }
 
   add(watch: Watch): void {
-    const set = this.#byPath.get(watch.path) ?? new Set();
-    this.#byPath.set(watch.path, set.add(watch));
+    const here = this.#byPath.get(watch.path) ?? new Map<Watch, number>();
+    this.#byPath.set(watch.path, here.set(watch, this.#next++));
     this.#size++;
   }
 
   remove(watch: Watch): void {
-    const set = this.#byPath.get(watch.path);
-    if (!set?.delete(watch)) return;
-    if (set.size === 0) this.#byPath.delete(watch.path);
+    const here = this.#byPath.get(watch.path);
+    if (!here?.delete(watch)) return;
+    if (here.size === 0) this.#byPath.delete(watch.path);
     this.#size--;
   }
 
-  /** Fires the watches on the node and, unless exact, on its ancestors. */
+  /** Fires the watches on the node and, unless exact, on its ancestors; the oldest first. */
   fire({ path, exact, readable }: Change): void {
-    this.#fireAt(path, path, readable);
-    if (exact || path === '/') return;
-    for (let at = path; at !== '/'; ) {
+    const found = [...(this.#byPath.get(path) ?? [])];
+    for (let at = path; !exact && at !== '/'; ) {
       at = parentOf(at);
-      this.#fireAt(at, path, readable);
+      found.push(...(this.#byPath.get(at) ?? []));
     }
+    found.sort(([, a], [, b]) => a - b);
+    for (const [watch] of found) tell(watch, path, readable);
   }
 
   /** @introduceDomain and @releaseDomain have permissions of their own. */
   fireSpecial(name: string, permissions: Permissions): void {
-    this.#fireAt(name, name, [permissions]);
+    for (const watch of this.#byPath.get(name)?.keys() ?? []) tell(watch, name, [permissions]);
   }
+}
 
-  #fireAt(at: string, path: string, readable: readonly Permissions[]): void {
-    for (const watch of this.#byPath.get(at) ?? []) {
-      const may = readable.some((p) => (rights(p, watch.caller) & READ) !== 0);
-      if (may) watch.fire(path.slice(watch.cut));
-    }
-  }
+function tell(watch: Watch, path: string, readable: readonly Permissions[]): void {
+  const may = readable.some((p) => (rights(p, watch.caller) & READ) !== 0);
+  if (may) watch.fire(path.slice(watch.cut));
 }

@@ -56,7 +56,7 @@ function quote(text) {
 function errors() {
   const list = entries('errors.def', 'NF_ERROR', 3);
   for (const [code, errno] of list) {
-    if (!/^NF_E[A-Z]+$/.test(code)) fail(`errors.def: ${code} is not NF_E...`);
+    if (!/^NF_E[A-Z0-9]+$/.test(code)) fail(`errors.def: ${code} is not NF_E...`);
     if (os.constants.errno[errno] === undefined) fail(`errors.def: no errno ${errno}`);
   }
   return (

@@ -3,7 +3,7 @@ import type { ExecutionContext } from 'ava';
 import { native } from '../../../lib/native.cjs';
 import { StoreClient } from '../../../lib/store/client.js';
 import { StoreServer } from '../../../lib/store/server.js';
-import type { Limits } from '../../../lib/store/tree.js';
+import type { Limits } from '../../../lib/store/limits.js';
 
 export interface TestStore {
   server: StoreServer;
