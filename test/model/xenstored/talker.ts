@@ -11,7 +11,7 @@ export interface Answer {
 }
 
 /** After so long there will be none. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 45_000;
 
 /** Sends one request at a time and keeps the watch events that came before each reply. */
 export abstract class Talker {
