@@ -87,6 +87,15 @@ static int port_arm(struct nf_blkport *p)
 static void port_close(struct nf_blkport *p)
 {
 	struct nf_blkdone done[16];
+	struct blkgate *g = gate_of(p);
+	pthread_mutex_lock(&g->lock);
+	for (uint32_t i = 0; i < BLKGATE_HELD && g->is_dead; i++) {
+		if (!g->held[i].is_used || g->held[i].port != p)
+			continue;
+		g->holding -= !g->held[i].is_free;
+		g->held[i].is_used = false;
+	}
+	pthread_mutex_unlock(&g->lock);
 	while (count_of(p, false) > 0) {
 		gate_of(p)->closes_waited++;
 		if (port_reap(p, done, 16) == 0)

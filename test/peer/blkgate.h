@@ -22,6 +22,7 @@ struct blkgate {
 	uint8_t *bytes;
 	uint64_t size;
 	bool is_shut; /* writes are held */
+	bool is_dead; /* a queue that is closed takes what it held with it, undone */
 	struct blkgate_held held[BLKGATE_HELD];
 	uint32_t holding;
 	uint64_t writes, flushes; /* done */

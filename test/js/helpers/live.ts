@@ -29,6 +29,8 @@ async function layer(name: string, inner: boolean): Promise<Layer> {
     ['/local/domain/1/data', 1, 1],
     ['/local/domain/1/device/vif/0', 1, 0],
     ['/local/domain/0/backend/vif/1/0', 0, 1],
+    ['/local/domain/1/device/vbd/0', 1, 0],
+    ['/local/domain/0/backend/vbd/1/0', 0, 1],
   ] as const) {
     await store.mkdir(path);
     await store.setPerms(path, [
