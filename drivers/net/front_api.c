@@ -101,3 +101,8 @@ enum nf_net_grants nf_netfront_grants(const struct nf_netfront *f)
 {
 	return f->grants;
 }
+
+uint16_t nf_netfront_peer(const struct nf_netfront *f)
+{
+	return f->e.dev.other_domid;
+}

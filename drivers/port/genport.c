@@ -295,6 +295,10 @@ int nf__port_open_gen(const struct nf_port_env *env, struct nf_port *out)
 		if (getrandom(&flow, sizeof(flow), 0) != (ssize_t)sizeof(flow))
 			flow = (uint32_t)now_ns();
 	nf__gen_init(&g->gen, flow);
+	/* from the guest's address, or to it */
+	static const uint8_t none[6];
+	if (memcmp(env->mac, none, sizeof(none)) != 0)
+		memcpy(env->is_back ? g->gen.h.dst : g->gen.h.src, env->mac, sizeof(env->mac));
 	nf__sink_init(&g->sink, VERIFY_EVERY);
 	g->control = env->control;
 	if (g->control)

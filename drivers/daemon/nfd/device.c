@@ -60,7 +60,7 @@ bool nfd_device_alive(const struct nfd *d, const struct nfd_device *v)
 {
 	const struct nfd_side *own = &d->sides[v->side], *outer = &d->sides[1];
 	return !own->dead && !own->silent &&
-	       (v->kind != NFD_RELAY || (!outer->dead && !outer->silent));
+	       (v->kind < NFD_RELAY || (!outer->dead && !outer->silent));
 }
 
 static int step(const struct nfd_device *v)
@@ -72,6 +72,8 @@ static int step(const struct nfd_device *v)
 		return nf_netfront_step(v->u.front);
 	case NFD_BACK:
 		return nf_netback_step(v->u.back);
+	case NFD_MUX:
+		return nf_mux_step(v->u.member);
 	default:
 		return nf_net_relay_step(v->u.relay);
 	}
@@ -106,7 +108,7 @@ static void open_failed(struct nfd_device *v, int error, uint64_t now)
 	v->phase = error;
 }
 
-static void close_object(struct nfd_device *v)
+static void close_object(struct nfd *d, struct nfd_device *v)
 {
 	if (v->is_disk)
 		nfd_disk_close(v);
@@ -114,6 +116,8 @@ static void close_object(struct nfd_device *v)
 		nf_netfront_close(v->u.front);
 	else if (v->u.any && v->kind == NFD_BACK)
 		nf_netback_close(v->u.back);
+	else if (v->u.any && v->kind == NFD_MUX)
+		nfd_mux_close(d, v);
 	else if (v->u.any)
 		nf_net_relay_close(v->u.relay);
 	v->u.any = NULL;
@@ -121,9 +125,9 @@ static void close_object(struct nfd_device *v)
 }
 
 /* Closed for good: libxl runs the script's `offline` now, and the node goes next. */
-static void retire(struct nfd_device *v)
+static void retire(struct nfd *d, struct nfd_device *v)
 {
-	close_object(v);
+	close_object(d, v);
 	if (v->tap[0])
 		nfd_tap_let_go(v->tap);
 	v->tap[0] = '\0';
@@ -143,7 +147,7 @@ static void start_over(struct nfd *d, struct nfd_device *v)
 	if (v->kind == NFD_RELAY)
 		nfd_xen_mark_relayed(d, v);
 	nf_xen_abandon_begin(s->layer);
-	close_object(v);
+	close_object(d, v);
 	int held = nf_xen_abandon_end(s->layer);
 	if (held != 0)
 		nfd_debug("%s: %d event channels of before are held by a process of their own",
@@ -176,7 +180,7 @@ void nfd_device_step(struct nfd *d, struct nfd_device *v)
 	note_phase(v, phase);
 	if (v->phase == NF_NET_CLOSED && d->sides[v->side].is_xen &&
 	    nfd_xen_is_offline(&d->sides[v->side], v))
-		retire(v);
+		retire(d, v);
 }
 
 void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
@@ -190,6 +194,8 @@ void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
 		err = nf_netfront_shutdown(v->u.front);
 	else if (v->kind == NFD_BACK)
 		err = nf_netback_shutdown(v->u.back);
+	else if (v->kind == NFD_MUX)
+		err = nf_mux_shutdown(v->u.member);
 	else
 		err = nf_net_relay_shutdown(v->u.relay);
 	if (err < 0)
@@ -200,8 +206,7 @@ void nfd_device_shutdown(struct nfd *d, struct nfd_device *v)
 
 void nfd_device_drop(struct nfd *d, struct nfd_device *v, bool gone)
 {
-	(void)d;
-	close_object(v);
+	close_object(d, v);
 	if (v->tap[0] && gone)
 		nfd_tap_let_go(v->tap);
 	*v = (struct nfd_device){.used = false};
@@ -216,6 +221,8 @@ int nfd_device_fds(struct nfd *d, struct nfd_device *v, int *fds, int cap)
 		n = nfd_disk_fds(v, fds, cap);
 	} else if (v->kind == NFD_RELAY) {
 		n = nf_net_relay_fds(v->u.relay, fds, cap);
+	} else if (v->kind == NFD_MUX) {
+		n = nfd_mux_fds(d, v, fds, cap);
 	} else if (cap > 0) {
 		fds[0] = v->kind == NFD_FRONT ? nf_netfront_ctrl_fd(v->u.front)
 					      : nf_netback_ctrl_fd(v->u.back);

@@ -13,6 +13,7 @@
 #include "nf/blkrelay.h"
 #include "nf/counters.h"
 #include "nf/layer.h"
+#include "nf/mux.h"
 #include "nf/net.h"
 #include "nf/poll.h"
 #include "nf/relay.h"
@@ -20,6 +21,7 @@
 
 #define NFD_SIDES 2
 #define NFD_DEVICES 64
+#define NFD_HUBS 8
 #define NFD_FDS 4 /* of one device */
 #define NFD_PATH 96
 #define NFD_TOKEN 24
@@ -57,7 +59,7 @@ struct nfd_side {
 	bool dead; /* the hypervisor is gone: running rings go on, nothing can be changed */
 };
 
-enum nfd_kind { NFD_FRONT, NFD_BACK, NFD_RELAY };
+enum nfd_kind { NFD_FRONT, NFD_BACK, NFD_RELAY, NFD_MUX };
 
 struct nfd_device {
 	bool used;
@@ -75,6 +77,7 @@ struct nfd_device {
 		struct nf_blkfront *blkfront;
 		struct nf_blkback *blkback;
 		struct nf_blk_relay *blkrelay;
+		struct nf_mux_member *member;
 		void *any; /* NULL: not opened yet */
 	} u;
 	int phase;	      /* enum nf_net_phase, or negative: what opening or a step returned */
@@ -88,6 +91,12 @@ struct nfd_device {
 	uint32_t pages;		/* on Xen: what its front may grant while it is open */
 };
 
+/* An outer device that several guests share; every member has its token. */
+struct nfd_hub {
+	struct nf_mux *mux; /* NULL: free */
+	char path[NFD_PATH], token[NFD_TOKEN];
+};
+
 struct nfd {
 	struct nfd_options opt;
 	struct nfd_side sides[NFD_SIDES];
@@ -95,6 +104,7 @@ struct nfd {
 	struct nf_poller *poller;
 	struct nfd_device devices[NFD_DEVICES];
 	struct nf_blk_outer *outer_disks; /* that relays share; NULL: none */
+	struct nfd_hub hubs[NFD_HUBS];
 	uint32_t serial; /* of tokens: an event for a device that went is nobody's */
 	int signal_fd;
 	int lock_fd;			 /* of the run directory */
@@ -140,6 +150,17 @@ bool nfd_device_waits(const struct nfd_device *v);
 
 /* open.c */
 int nfd_device_open(struct nfd *d, struct nfd_device *v);
+/* A relay's end on that side, as its node says. */
+int nfd_fill_config(struct nfd *d, struct nfd_device *v, uint32_t side, const char *path,
+		    const char *token, struct nf_net_config *c);
+/* The outer device a relayed one names, or -EINVAL after logging. */
+int nfd_outer_path(struct nfd *d, struct nfd_device *v);
+
+/* mux.c */
+int nfd_mux_open(struct nfd *d, struct nfd_device *v);
+/* Its member is gone; the last one takes the hub with it. */
+void nfd_mux_close(struct nfd *d, struct nfd_device *v);
+int nfd_mux_fds(struct nfd *d, const struct nfd_device *v, int *fds, int cap);
 uint32_t nfd_read_number(struct nfd_side *s, const struct nfd_device *v, const char *path,
 			 const char *key, uint32_t min, uint32_t max, uint32_t fallback);
 /* A short word; empty when absent. */

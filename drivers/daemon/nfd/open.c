@@ -36,8 +36,8 @@ void nfd_read_word(struct nfd_side *s, const char *path, const char *key, char *
 		out[0] = '\0';
 }
 
-static int fill_config(struct nfd *d, struct nfd_device *v, uint32_t side, const char *path,
-		       const char *token, struct nf_net_config *c)
+int nfd_fill_config(struct nfd *d, struct nfd_device *v, uint32_t side, const char *path,
+		    const char *token, struct nf_net_config *c)
 {
 	struct nfd_side *s = &d->sides[side];
 	char grants[MODE_BYTES];
@@ -73,6 +73,23 @@ static int relay_mode(const char *word)
 	return !strcmp(word, "direct") ? NF_RELAY_DIRECT : -EINVAL;
 }
 
+int nfd_outer_path(struct nfd *d, struct nfd_device *v)
+{
+	if (v->side != 0 || d->side_count < 2) {
+		nfd_log("%s: nestfront/relay is set, but this daemon has no outer layer (--outer)",
+			v->path);
+		return -EINVAL;
+	}
+	uint32_t devid = nfd_read_number(&d->sides[v->side], v, v->path, "nestfront/relay-outer", 0,
+					 UINT16_MAX, UINT32_MAX);
+	if (devid == UINT32_MAX) {
+		nfd_log("%s: nestfront/relay-outer must name the outer device", v->path);
+		return -EINVAL;
+	}
+	snprintf(v->outer_path, sizeof(v->outer_path), "device/vif/%u", devid);
+	return 0;
+}
+
 /* The outer end is a device of a real guest: it must be ours, and its pages must fit. */
 static int relay_on_xen(struct nfd *d, struct nfd_device *v, struct nf_relay_config *c)
 {
@@ -86,23 +103,14 @@ static int open_relay(struct nfd *d, struct nfd_device *v, int mode)
 {
 	struct nf_relay_config c = {.mode = (enum nf_relay_mode)mode};
 	struct nfd_side *s = &d->sides[v->side];
-	uint32_t devid;
 
-	if (v->side != 0 || d->side_count < 2) {
-		nfd_log("%s: nestfront/relay is set, but this daemon has no outer layer (--outer)",
-			v->path);
-		return -EINVAL;
-	}
-	devid = nfd_read_number(s, v, v->path, "nestfront/relay-outer", 0, UINT16_MAX, UINT32_MAX);
-	if (devid == UINT32_MAX) {
-		nfd_log("%s: nestfront/relay-outer must name the outer device", v->path);
-		return -EINVAL;
-	}
-	snprintf(v->outer_path, sizeof(v->outer_path), "device/vif/%u", devid);
+	int err = nfd_outer_path(d, v);
+	if (err)
+		return err;
 	c.trust_inner = nfd_read_number(s, v, v->path, "nestfront/trust-inner", 0, 1, 0) != 0;
-	int err = fill_config(d, v, 0, v->path, v->token, &c.inner);
+	err = nfd_fill_config(d, v, 0, v->path, v->token, &c.inner);
 	if (!err)
-		err = fill_config(d, v, 1, v->outer_path, v->outer_token, &c.outer);
+		err = nfd_fill_config(d, v, 1, v->outer_path, v->outer_token, &c.outer);
 	if (!err && d->sides[1].is_xen)
 		err = relay_on_xen(d, v, &c);
 	if (err)
@@ -129,7 +137,7 @@ static int open_single(struct nfd *d, struct nfd_device *v)
 	struct nf_net_config c;
 	char port[128], journal[NFD_PATH_MAX];
 
-	int err = fill_config(d, v, v->side, v->path, v->token, &c);
+	int err = nfd_fill_config(d, v, v->side, v->path, v->token, &c);
 	if (err)
 		return err;
 	choose_port(s, v, port, sizeof(port));
@@ -161,8 +169,12 @@ int nfd_device_open(struct nfd *d, struct nfd_device *v)
 	v->kind = relay[0] ? NFD_RELAY : NFD_BACK;
 	if (!relay[0])
 		return open_single(d, v);
+	if (!strcmp(relay, "mux")) {
+		v->kind = NFD_MUX;
+		return nfd_mux_open(d, v);
+	}
 	if (relay_mode(relay) < 0) {
-		nfd_log("%s: nestfront/relay is copy, translate or direct, not '%s'", v->path,
+		nfd_log("%s: nestfront/relay is copy, translate, direct or mux, not '%s'", v->path,
 			relay);
 		return -EINVAL;
 	}

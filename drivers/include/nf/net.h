@@ -129,6 +129,7 @@ const struct nf_net_features *nf_netfront_agreed(const struct nf_netfront *f);
 struct nf_front_rings *nf_netfront_rings(struct nf_netfront *f, uint32_t queue);
 uint32_t nf_netfront_queues(const struct nf_netfront *f);
 enum nf_net_grants nf_netfront_grants(const struct nf_netfront *f);
+uint16_t nf_netfront_peer(const struct nf_netfront *f); /* domid of the back */
 
 /* ---- back ---- */
 struct nf_netback;
