@@ -51,7 +51,7 @@ export interface RigOptions {
 
 /** How many processes move the data of a path. */
 export const processesOf = (path: DevicePath): number =>
-  path === 'copy' || path === 'translate' ? 3 : 2;
+  path === 'single' || path === 'direct' ? 2 : 3;
 
 let serial = 0;
 

@@ -28,8 +28,9 @@ export const BENCHES = [
   'tcp_stream',
   'tcp_maerts',
   'tcp_rr',
+  'line',
 ] as const;
-export const PATHS = ['native', 'splice', 'single', 'copy', 'translate', 'direct'] as const;
+export const PATHS = ['native', 'splice', 'single', 'copy', 'translate', 'direct', 'mux'] as const;
 
 export const resultSchema = z.object({
   bench: z.enum(BENCHES),

@@ -165,6 +165,17 @@ static void on_closing(struct nf_mux *h, int phase)
 	nf__mux_timer(h->timer_fd, h->backoff_ms);
 }
 
+/* Whoever steps the hub is one of them; the others wait for what it came to. */
+static void members_tell(struct nf_mux *h)
+{
+	if (h->state == h->told)
+		return;
+	h->told = h->state;
+	for (uint32_t i = 0; i < NF_MUX_MEMBERS; i++)
+		if (h->members[i])
+			nf__mux_tell(h->members[i]->event_fd);
+}
+
 void nf__hub_step(struct nf_mux *h)
 {
 	enum nf__hub_state before;
@@ -191,6 +202,7 @@ void nf__hub_step(struct nf_mux *h)
 			nf__mux_timer(h->timer_fd, h->backoff_ms);
 		}
 	}
+	members_tell(h);
 	nf__hub_block(h);
 }
 

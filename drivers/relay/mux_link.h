@@ -23,6 +23,7 @@ struct nf_mux {
 	struct nf_netfront *outer; /* NULL: closed */
 	struct nf__mux_core *core; /* while RUNNING */
 	enum nf__hub_state state;
+	enum nf__hub_state told; /* members know of it */
 	bool was_prepared, is_late;
 	bool is_shutdown;    /* every member is, and closed */
 	uint32_t generation; /* of the outer connection; a member's pages are of one */

@@ -22,6 +22,10 @@ export interface NetOptions {
   readonly grants?: 'static' | 'copy';
   /** The backend takes only static grants; `direct` through it is then confined. */
   readonly staticOnly?: boolean;
+  /** What the guest may send, in xl's key `rate`: bytes in each window of so many microseconds. */
+  readonly rate?: { readonly bytes: number; readonly microseconds: number } | undefined;
+  /** Addresses the guest may send from, in xl's key `ip`. */
+  readonly ip?: readonly string[] | undefined;
 }
 
 /** @internal Keys of ours beyond {@link NetOptions}, by which a relay knows its two ends. */
@@ -60,7 +64,14 @@ export async function writeNodes(o: NetOptions, keys: RelayKeys): Promise<void> 
       path: backPath(o),
       owner: back,
       reader: front,
-      standard: { frontend: frontPath(o), 'frontend-id': String(front), online: '1', ...common },
+      standard: {
+        frontend: frontPath(o),
+        'frontend-id': String(front),
+        online: '1',
+        ...common,
+        ...(o.rate === undefined ? {} : { rate: `${o.rate.bytes},${o.rate.microseconds}` }),
+        ...(o.ip === undefined ? {} : { ip: o.ip.join(' ') }),
+      },
       ours: {
         queues,
         grants: o.grants ?? 'static',

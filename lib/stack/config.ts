@@ -92,8 +92,40 @@ function* deviceProblems(device: CheckedDevice, key: string): Generator<string> 
   if (device.path === 'direct' && device.grants === 'copy' && !device.trustInner)
     yield `${key}.path is "direct" and its grants "copy": an inner guest could name any page of ` +
       'L1; use grants "static", or trustInner true to run unconfined';
+  if (device.path === 'mux' && device.queues !== 1)
+    yield `${key}.queues is ${device.queues}; a device of path "mux" has 1`;
+  for (const only of ['outer', 'rate', 'ip'] as const)
+    if (device[only] !== undefined && device.path !== 'mux')
+      yield `${key}.${only} means something for path "mux" only: leave it out`;
   if (device.trustInner && device.path !== 'direct')
     yield `${key}.trustInner is true; it means something for path "direct" only: leave it out`;
+}
+
+/** The outer device a muxed one shares. */
+export function outerOf(device: Pick<CheckedDevice, 'outer'>): string {
+  return device.outer ?? 'mux';
+}
+
+/** Devices on one outer device are one device there. */
+function* sharedProblems(config: CheckedStackConfig): Generator<string> {
+  const first = new Map<string, { readonly index: number; readonly device: CheckedDevice }>();
+  for (const [index, device] of config.devices.entries()) {
+    if (device.path !== 'mux') continue;
+    const shared = first.get(outerOf(device));
+    if (shared === undefined) {
+      first.set(outerOf(device), { index, device });
+      continue;
+    }
+    for (const [what, own, other] of [
+      ['back.port', device.back.port, shared.device.back.port],
+      ['mtu', device.mtu, shared.device.mtu],
+      ['grants', device.grants, shared.device.grants],
+    ])
+      if (own !== other)
+        yield `devices[${index}].${what} is ${JSON.stringify(own)}, but devices[${shared.index}] ` +
+          `on the same outer device "${outerOf(device)}" has ${JSON.stringify(other)}; ` +
+          'give both the same, or another outer';
+  }
 }
 
 function* diskProblems(disk: CheckedDisk, key: string): Generator<string> {
@@ -146,7 +178,9 @@ function* storageProblems(disks: readonly CheckedDisk[]): Generator<string> {
 /** What no single key can tell: names used twice, guests on two layers, TAPs that collide. */
 function* crossProblems(config: CheckedStackConfig): Generator<string> {
   const taps = new Set<string>();
+  const outers = new Set<string>();
   yield* placeProblems(config);
+  yield* sharedProblems(config);
   yield* storageProblems(config.disks);
   for (const [index, disk] of config.disks.entries()) yield* diskProblems(disk, `disks[${index}]`);
   for (const [index, device] of config.devices.entries()) {
@@ -160,6 +194,10 @@ function* crossProblems(config: CheckedStackConfig): Generator<string> {
     ] as const) {
       const tap = /^tap:([^,]+)/.exec(device[end].port)?.[1];
       if (tap === undefined) continue;
+      if (end === 'back' && device.path === 'mux') {
+        if (outers.has(outerOf(device))) continue;
+        outers.add(outerOf(device));
+      }
       const place = shared ? tap : `${domain}/${tap}`;
       if (taps.has(place))
         yield `${key}.${end}.port is "tap:${tap}", which is used already; rename it`;

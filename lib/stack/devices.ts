@@ -8,6 +8,7 @@ import type { StoreClient } from '../store/client.js';
 import type { StackDomain } from './domain.js';
 import type { PlannedDevice } from './plan.js';
 import type { DomainRecord, LinkRecord } from './registry.js';
+import { parseRate } from './rate.js';
 import type { DevicePath } from './schema.js';
 
 /** A device of a running stack. */
@@ -34,6 +35,8 @@ export interface Places {
   /** L1 as H0 sees it, and as H1 does. */
   readonly tenantOutside: Domain | undefined;
   readonly tenantInside: Domain | undefined;
+  /** Outer links that muxed devices share, by name. */
+  readonly shared: Map<string, NetLink>;
 }
 
 /** Writes a device's nodes on one layer or on both; its drivers then connect. */
@@ -56,9 +59,22 @@ export async function attachDevice(
   const { innerStore, tenantInside, tenantOutside } = places;
   if (innerStore === undefined || tenantInside === undefined || tenantOutside === undefined)
     throw new Error('a nested device in a stack without a tenant');
-  const outer: NetOptions = { ...provided, front: { domain: tenantOutside }, back };
-  const inner: NetOptions = { store: innerStore, ...same, front, back: { domain: tenantInside } };
+  const { shared } = planned;
+  const found = shared === undefined ? undefined : places.shared.get(shared.name);
+  const own: NetOptions = { ...provided, front: { domain: tenantOutside }, back };
+  const outer =
+    found ?? (shared === undefined ? own : { ...own, devid: shared.devid, mac: shared.mac });
+  const rate = config.rate === undefined ? undefined : parseRate(config.rate);
+  const inner: NetOptions = {
+    store: innerStore,
+    ...same,
+    front,
+    back: { domain: tenantInside },
+    rate,
+    ip: config.ip,
+  };
   const relay = await Relay.attach({ mode: path, trustInner: config.trustInner, outer, inner });
+  if (shared !== undefined) places.shared.set(shared.name, relay.outer);
   return { ...device, relay, link: relay.inner };
 }
 

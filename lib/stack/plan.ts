@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { createHash } from 'node:crypto';
-import { guestOf } from './config.js';
+import { guestOf, outerOf } from './config.js';
 import type { CheckedDevice, CheckedDisk, CheckedStackConfig, DevicePath } from './schema.js';
 
 /** A hypervisor of a stack: the provider's, or the tenant's own. */
@@ -27,6 +27,8 @@ export interface PlannedDevice {
   readonly guest: string;
   readonly mac: string;
   readonly staticOnly: boolean;
+  /** Path mux: the outer device it shares, named by the first that does. */
+  readonly shared: SharedOuter | undefined;
   readonly config: CheckedDevice;
 }
 
@@ -39,6 +41,13 @@ export interface PlannedDisk {
   readonly guest: string;
   readonly registeredOnly: boolean;
   readonly config: CheckedDisk;
+}
+
+/** An outer device of several guests. */
+export interface SharedOuter {
+  readonly name: string;
+  readonly devid: number;
+  readonly mac: string;
 }
 
 /** What a stack takes, before anything is started. */
@@ -75,7 +84,7 @@ const GREFS_A_PAGE = 1024; // of the table a disk registers
 
 /** Processes that move a device's data. */
 export function dataProcesses(path: DevicePath): number {
-  return path === 'copy' || path === 'translate' ? 3 : 2;
+  return path === 'single' || path === 'direct' ? 2 : 3;
 }
 
 /** Xen's vendor prefix and three bytes of the stack's and device's names. */
@@ -97,6 +106,7 @@ function planDevice(
     guest: guestOf(device),
     mac: (device.mac ?? madeMac(config.name, device.name)).toLowerCase(),
     staticOnly: device.path === 'direct' && device.grants === 'static',
+    shared: device.path === 'mux' ? sharedOuter(config, outerOf(device)) : undefined,
     config: device,
   };
 }
@@ -110,6 +120,11 @@ function planDisk(disk: CheckedDisk, devid: number): PlannedDisk {
     registeredOnly: disk.path === 'direct' && disk.grants === 'static',
     config: disk,
   };
+}
+
+function sharedOuter(config: CheckedStackConfig, name: string): SharedOuter {
+  const devid = config.devices.findIndex((d) => d.path === 'mux' && outerOf(d) === name);
+  return { name, devid, mac: madeMac(config.name, `outer/${name}`) };
 }
 
 function planDomains(
@@ -159,11 +174,25 @@ function add(sums: Sums, path: DevicePath, link: number, shared: number, fds: nu
   sums.descriptors += links * 2 * fds;
 }
 
-function addDevice(sums: Sums, { path, config: device }: PlannedDevice): void {
+function addDevice(sums: Sums, planned: PlannedDevice): void {
+  const { path, config: device } = planned;
   const payload = PAYLOAD_PAGES * device.queues;
   const link = payload + RING_PAGES * device.queues + CTRL_PAGES;
+  if (planned.shared !== undefined) {
+    addMuxed(sums, planned, link);
+    return;
+  }
   const shared = path === 'direct' ? link - CTRL_PAGES : path === 'translate' ? payload : 0;
   add(sums, path, link, shared, (ARENAS + CHANNELS) * device.queues + 2);
+}
+
+/** Its outer device comes with the first; its tx pages are granted outside beside that one's. */
+function addMuxed(sums: Sums, { devid, shared }: PlannedDevice, link: number): void {
+  const links = shared?.devid === devid ? 2 : 1;
+  sums.grefs.H0 += (links === 2 ? link : 0) + PAYLOAD_PAGES / 2;
+  sums.grefs.H1 += link;
+  sums.pages += link * links;
+  sums.descriptors += links * 2 * (ARENAS + CHANNELS + 2) + 3;
 }
 
 function addDisk(sums: Sums, { path, config: disk }: PlannedDisk): void {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { z } from 'zod';
+import { parseRate } from './rate.js';
 
 /** Names become directories, host names and store nodes. */
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,30}$/, {
@@ -34,7 +35,7 @@ const port = z.strictObject({
 const device = z.strictObject({
   name: name.describe('of the device, unique in the stack'),
   path: z
-    .enum(['single', 'copy', 'translate', 'direct'])
+    .enum(['single', 'copy', 'translate', 'direct', 'mux'])
     .describe('single: one layer; the others: through both, by what the relay does'),
   queues: z.int().min(1).max(8).default(1),
   grants: z.enum(['static', 'copy']).default('static').describe('what the backend offers'),
@@ -51,6 +52,22 @@ const device = z.strictObject({
     .optional()
     .describe("of the guest's end; made from the stack's name when left out"),
   mtu: z.int().min(68).max(65521).default(1500).describe('bytes, without the Ethernet header'),
+  outer: name
+    .optional()
+    .describe('path mux: the outer device it shares with all that name it; default mux'),
+  rate: z
+    .string()
+    .refine((text) => parseRate(text) !== undefined, {
+      error: 'a rate is as xl has it, e.g. 10Mb/s, 1MB/s@20ms (b bits, B bytes; K, M, G of 1,000)',
+    })
+    .optional()
+    .describe('path mux: what the guest may send'),
+  ip: z
+    .array(z.union([z.ipv4(), z.ipv6()]))
+    .min(1)
+    .max(8)
+    .optional()
+    .describe('path mux: addresses the guest may send from; any when left out'),
   guest: name.optional().describe('domain of the front; default L2, or guest for a single device'),
   front: port.default({ port: 'gen' }),
   back: port.default({ port: 'gen' }),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { throwIfAborted } from '../api/check.js';
 import type { Hypervisor } from '../api/hypervisor.js';
+import type { NetLink } from '../api/net.js';
 import { NestfrontError, toNestfrontError } from '../errors.js';
 import { Builder } from './builder.js';
 import { checkConfig } from './config.js';
@@ -23,6 +24,12 @@ export interface StackOptions {
   readonly notice?: (line: string) => void;
   /** Gets each line the stack's processes log. */
   readonly log?: (line: string) => void;
+  /**
+   * Called when every domain runs and no device is attached yet: to put interfaces into a domain's
+   * network, which its ports then find.
+   * @param domain finds a domain by its name, as {@link Stack.domain} does
+   */
+  readonly prepare?: (domain: (name: string) => StackDomain) => Promise<void>;
   /** Milliseconds the devices have to connect. Default 10,000. */
   readonly connectTimeoutMs?: number;
 }
@@ -168,6 +175,7 @@ export class Stack implements AsyncDisposable {
   async #start(options: StackOptions): Promise<void> {
     this.#claim.update({ isolated: this.isolated });
     await this.#builder.start(this.#plan);
+    await options.prepare?.((name) => this.domain(name));
     const outerStore = await this.hypervisor('H0').store();
     const nested = this.#plan.nested;
     const places = {
@@ -176,6 +184,7 @@ export class Stack implements AsyncDisposable {
       provider: this.domain('L0'),
       tenantOutside: this.#builder.tenantOutside,
       tenantInside: nested ? this.domain('L1').domain : undefined,
+      shared: new Map<string, NetLink>(),
     };
     for (const planned of this.#plan.devices)
       this.#devices.set(

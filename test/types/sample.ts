@@ -32,7 +32,7 @@ export async function stack(signal: AbortSignal): Promise<number> {
   const { front, back, devid, relay } = up.device('net');
   front.control.order(devid, { mode: 'send', frameBytes: 60 });
   const total: CounterValues = back.counters.total({ kind: 'netback', devid });
-  const mode: 'copy' | 'translate' | 'direct' | undefined = relay?.mode;
+  const mode: 'copy' | 'translate' | 'direct' | 'mux' | undefined = relay?.mode;
   const { code }: { code: number } = await up.domain('L2').exec(['true'], { signal });
   const pids: Readonly<Record<string, number>> = up.metadata().pids;
   // @ts-expect-error no such mode

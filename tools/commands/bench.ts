@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nestfront bench net|tcp: one part of the main job with everything chosen by flags.
+// nestfront bench net|tcp|line: one part of the main job with everything chosen by flags.
 import type { Command } from 'commander';
 import { environment, finished } from '../../bench/lib/environment.js';
 import { Rig, placement, type VariantSpec } from '../../bench/lib/rig.js';
@@ -12,6 +12,8 @@ import { tcpMaerts } from '../../bench/tcp_maerts.js';
 import { tcpRr } from '../../bench/tcp_rr.js';
 import { tcpStream } from '../../bench/tcp_stream.js';
 import { NestfrontError } from '../../lib/errors.js';
+import { chosen, number, numbers } from '../benchflags.js';
+import { defineLine } from '../benchline.js';
 import { table, type CommandContext, type CommandModule } from '../command.js';
 import { exitOf, writeFiles } from './start.js';
 
@@ -35,33 +37,6 @@ interface Flags {
 const STACKED = ['single', 'copy', 'translate', 'direct'] as const;
 const PLAIN = { native: 'veth', splice: 'splice' } as const;
 const WINDOW_MS = 12;
-
-const list = (text: string): string[] => text.split(',').filter((t) => t !== '');
-
-function chosen<T extends string>(flag: string, text: string, allowed: readonly T[]): T[] {
-  return list(text).map((word) => {
-    const found = allowed.find((a) => a === word);
-    if (found === undefined)
-      throw new RangeError(`${flag} "${word}" is unknown; one or more of ${allowed.join(', ')}`);
-    return found;
-  });
-}
-
-/** A whole or decimal number in a range, or an error that names the flag. */
-function number(flag: string, low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() === '' || !(value >= low && value <= high))
-      throw new RangeError(`${flag} "${text}" is not a number from ${low} to ${high}`);
-    return value;
-  };
-}
-
-function numbers(flag: string, text: string, low: number, high: number): number[] {
-  const values = list(text).map(number(flag, low, high));
-  if (values.some((v) => !Number.isInteger(v))) throw new RangeError(`${flag}: whole numbers only`);
-  return values;
-}
 
 function specs(flags: Flags, paths: readonly (typeof STACKED)[number][]): VariantSpec[] {
   if (flags.grants === 'map')
@@ -186,6 +161,7 @@ function common(command: Command, paths: string): Command {
 
 export const command: CommandModule = {
   define(command: Command, context: CommandContext): void {
+    defineLine(command, context);
     const check = (f: Flags): Flags => {
       chosen('--grants', f.grants, ['static', 'copy', 'map']);
       return f;
