@@ -24,11 +24,7 @@ export interface StackOptions {
   readonly notice?: (line: string) => void;
   /** Gets each line the stack's processes log. */
   readonly log?: (line: string) => void;
-  /**
-   * Called when every domain runs and no device is attached yet: to put interfaces into a domain's
-   * network, which its ports then find.
-   * @param domain finds a domain by its name, as {@link Stack.domain} does
-   */
+  /** Called before devices are attached: to put interfaces into a domain's network. */
   readonly prepare?: (domain: (name: string) => StackDomain) => Promise<void>;
   /** Milliseconds the devices have to connect. Default 10,000. */
   readonly connectTimeoutMs?: number;
