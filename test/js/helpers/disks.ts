@@ -2,4 +2,4 @@
 import type { DevicePath } from '../../../lib/index.js';
 
 /** The paths a disk can take so far. */
-export const DISK_PATHS: readonly DevicePath[] = ['single'];
+export const DISK_PATHS: readonly Exclude<DevicePath, 'mux'>[] = ['single'];

@@ -7,11 +7,8 @@ import { Stack } from '../../../lib/index.js';
 import { processStart } from '../../../lib/stack/processes.js';
 import type { DevicePath, StackConfig, StackDevice } from '../../../lib/index.js';
 
-/** What a disk can take too. */
-type Path = Exclude<DevicePath, 'mux'>;
-
-export const NESTED: readonly Path[] = ['copy', 'translate', 'direct'];
-export const PATHS: readonly Path[] = ['single', ...NESTED];
+export const NESTED: readonly DevicePath[] = ['copy', 'translate', 'direct'];
+export const PATHS: readonly DevicePath[] = ['single', ...NESTED];
 
 let serial = 0;
 
