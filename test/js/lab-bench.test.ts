@@ -3,7 +3,6 @@
 import test from 'ava';
 import { counterTable } from '../../lib/generated/counters.js';
 import type { CounterName } from '../../lib/api/counters.js';
-import { NestfrontError } from '../../lib/errors.js';
 import { ratesOf } from '../../tools/lab/bench-rates.js';
 import { summarize } from '../../tools/lab/bench.js';
 import type { PathName } from '../../tools/lab/bench.js';
@@ -83,7 +82,5 @@ test('ratios are those of the same round', (t) => {
   t.deepEqual(result?.bitsPerSecond, { median: 20, min: 6, max: 50, samples: 3 });
   t.is(summarize(samples, 'ours-ours', 'tcp_stream', 3), undefined);
   const alone = samples.filter((s) => s.path === 'stock-ours');
-  t.throws(() => summarize(alone, 'stock-ours', 'tcp_stream', 3), {
-    instanceOf: NestfrontError,
-  });
+  t.is(summarize(alone, 'stock-ours', 'tcp_stream', 3)?.ratio, undefined);
 });

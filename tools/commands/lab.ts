@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 
 import { environment, finished } from '../../bench/lib/environment.js';
 import { SCENARIOS } from '../lab/scenarios.js';
-import { PATHS, runBench } from '../lab/bench.js';
-import type { LabBench } from '../lab/bench.js';
+import { ORDER, runBench } from '../lab/bench.js';
+import type { LabBench, PathName } from '../lab/bench.js';
 import { labShell, runLab } from '../lab/run.js';
 import type { Environment } from '../../bench/lib/schema.js';
 import { EXIT, table } from '../command.js';
@@ -19,6 +19,14 @@ function positive(text: string): number {
   const n = Number(text);
   if (!Number.isInteger(n) || n < 1) throw new RangeError(`a number from 1 on, not ${text}`);
   return n;
+}
+
+function pathNames(text: string): PathName[] {
+  const names = text.split(',');
+  const unknown = names.find((name) => !ORDER.some((known) => known === name));
+  if (unknown !== undefined)
+    throw new RangeError(`no path ${unknown}: there are ${ORDER.join(', ')}`);
+  return ORDER.filter((name) => names.includes(name));
 }
 
 /** Medians, spread and ratios as a table. */
@@ -62,23 +70,37 @@ export const command: CommandModule = {
       .action(() => labShell((l) => context.note(l), context.signal));
     command
       .command('bench')
-      .description(`compare ${Object.keys(PATHS).join(', ')} in one boot, in turns`)
+      .description(`compare ${ORDER.join(', ')} in one boot, in turns`)
       .option('--rounds <n>', 'times each is measured', positive, 5)
       .option('--seconds <n>', 'of each measurement', positive, 3)
       .option('--quick', 'two rounds of a second')
+      .option('--paths <names>', 'only these, with commas', pathNames, ORDER)
       .option('--json <file>', 'write the results as JSON')
-      .action(async (o: { rounds: number; seconds: number; quick?: boolean; json?: string }) => {
-        const started = environment(['lab', 'bench']);
-        const result = await runBench(
-          o.quick === true ? { rounds: 2, window: 1 } : { rounds: o.rounds, window: o.seconds },
-          (l) => context.note(l),
-          context.signal,
-        );
-        benchTable(result).forEach((line) => context.print(line));
-        result.faults.forEach((f) => context.print(`fault ${f}`));
-        if (o.json !== undefined) writeJson(o.json, started, { ...result, skipped: [] });
-        if (result.faults.length > 0) context.exitCode = EXIT.failed;
-      });
+      .action(
+        async (o: {
+          rounds: number;
+          seconds: number;
+          quick?: boolean;
+          json?: string;
+          paths: readonly PathName[];
+        }) => {
+          const started = environment(['lab', 'bench']);
+          const result = await runBench(
+            {
+              ...(o.quick === true
+                ? { rounds: 2, window: 1 }
+                : { rounds: o.rounds, window: o.seconds }),
+              paths: o.paths,
+            },
+            (l) => context.note(l),
+            context.signal,
+          );
+          benchTable(result).forEach((line) => context.print(line));
+          result.faults.forEach((f) => context.print(`fault ${f}`));
+          if (o.json !== undefined) writeJson(o.json, started, { ...result, skipped: [] });
+          if (result.faults.length > 0) context.exitCode = EXIT.failed;
+        },
+      );
     command
       .command('run')
       .description('boot real Xen under QEMU and run scenarios')

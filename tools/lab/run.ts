@@ -65,7 +65,7 @@ function blank(s: Scenario | undefined, name: string, c: Context, console: strin
 export async function runBoot(
   b: Group,
   c: Context,
-  more: { only: readonly string[]; options?: Readonly<Record<string, number>> },
+  more: { only: readonly string[]; options?: Readonly<Record<string, string | number>> },
 ): Promise<Collector> {
   const { machine, dir } = prepare(b, c, more);
   const { consoleFile, share } = machine;

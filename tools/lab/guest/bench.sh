@@ -6,7 +6,7 @@ WINDOW=$(option window)
 modprobe pktgen || say 'fault no pktgen'
 modprobe xen-netback
 servers
-PATHS='stock-stock ours-stock nested stock-ours ours-ours'
+PATHS=$(option paths | tr ':' ' ')
 
 # guest_of PATH
 guest_of() {
@@ -20,18 +20,28 @@ guest_of() {
 }
 
 start_all() {
-	check stock-stock guest_create ss pv stock 10.0.0.2 memory=256 || return 1
-	check ours-stock guest_create os pv ours 10.0.0.3 memory=256 || return 1
-	check l1 guest_create l1 pvh none 10.0.0.4 'memory=900' 'ramdisk="/mnt/l1.cpio"' || return 1
-	check nested nested_up || return 1
+	start stock-stock pv stock 10.0.0.2 memory=256 || return 1
+	start ours-stock pv ours 10.0.0.3 memory=256 || return 1
+	start nested pvh none 10.0.0.4 'memory=900' 'ramdisk="/mnt/l1.cpio"' || return 1
 	# from now on devices are not the kernel's of themselves: ours takes them
 	echo 0 >/sys/bus/xen-backend/drivers_autoprobe
 	check back back_start || return 1
-	check stock-ours guest_create so pv stock 10.0.0.5 memory=256 || return 1
-	check ours-ours guest_create oo pv ours 10.0.0.6 memory=256 || return 1
-	for _g in ss os l1 so oo; do
-		check ping-$_g guest_do $_g 30 "ping -c 3 -i 0.2 -W 5 $HOST" || return 1
+	start stock-ours pv stock 10.0.0.5 memory=256 || return 1
+	start ours-ours pv ours 10.0.0.6 memory=256 || return 1
+	for _path in $PATHS; do
+		_g=$(guest_of $_path)
+		check ping-$_path guest_do $_g 30 "ping -c 3 -i 0.2 -W 5 $HOST" || return 1
+		guest_do $_g 10 '. /lab/net.sh; cat /sys/class/net/$ifname/address' >/tmp/$_g.mac
 	done
+}
+
+# start PATH what guest_create wants after the name
+start() {
+	case " $PATHS " in *" $1 "*) ;; *) return 0 ;; esac
+	_started=$1
+	shift
+	check $_started guest_create $(guest_of $_started) "$@" || return 1
+	[ $_started != nested ] || check nested-up nested_up
 }
 
 # What our back and the vif counted, and the processor time of our back in ticks.
@@ -82,9 +92,6 @@ begin bench
 start_all && for _round in $(seq 1 $ROUNDS); do
 	for _bench in tcp_stream tcp_maerts pps_tx pps_rx tcp_rr; do
 		for _path in $PATHS; do
-			[ -e /tmp/$(guest_of $_path).mac ] ||
-				guest_do $(guest_of $_path) 10 '. /lab/net.sh
-cat /sys/class/net/$ifname/address' >/tmp/$(guest_of $_path).mac
 			sample $_round $_path $_bench
 		done
 	done
