@@ -45,8 +45,8 @@ start() {
 }
 
 # What our back and the vif counted, and the processor time of our back in ticks.
-# counts before|after GUEST
-counts() {
+# snapshot before|after GUEST
+snapshot() {
 	_dev=/sys/class/net/vif$(xl domid $2).0/statistics
 	say "sample when=$1 end=vif tx=$(cat $_dev/rx_packets) rx=$(cat $_dev/tx_packets)" \
 		"events=$(events vif$(xl domid $2).0- nestfrontd)" \
@@ -60,7 +60,7 @@ sample() {
 	_guest=$(guest_of $2)
 	_vif=vif$(xl domid $_guest).0
 	say "sample begin round=$1 path=$2 bench=$3 domid=$(xl domid $_guest)"
-	counts before $_guest
+	snapshot before $_guest
 	case $3 in
 	tcp_stream) guest_do $_guest 60 "$(iperf_line)" ;;
 	tcp_maerts) guest_do $_guest 60 "$(iperf_line) -R" ;;
@@ -70,7 +70,7 @@ sample() {
 	pps_rx) flood $_vif $WINDOW $(cat /tmp/$_guest.mac) ;;
 	esac >/tmp/sample.out
 	_rc=$?
-	counts after $_guest
+	snapshot after $_guest
 	tr -d '\r' </tmp/sample.out | result $3
 	say "sample end ok=$_rc"
 }
