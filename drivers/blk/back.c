@@ -288,10 +288,10 @@ int nf_blkback_step(struct nf_blkback *b)
 	}
 	if (rc == 0 && e->phase == NF_BLK_RUNNING)
 		rc = queues_check(b);
-	if (rc == 0 && e->phase == NF_BLK_RUNNING && is_late) {
+	if (rc == 0 && e->phase == NF_BLK_RUNNING)
 		nf__blk_back_disk_look(b);
+	if (rc == 0 && e->phase == NF_BLK_RUNNING && is_late)
 		nf__blk_end_timer(e, LOOK_MS);
-	}
 	return rc < 0 ? back_failed(b, rc) : e->phase;
 }
 

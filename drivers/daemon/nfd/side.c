@@ -186,7 +186,9 @@ static bool below_known(struct nfd *d, uint32_t side, const char *path)
 		    path[n] != '/')
 			continue;
 		bool is_word = !strcmp(path + n, "/hotplug-status") ||
-			       !strcmp(path + n, "/online") || !strcmp(path + n, "/state");
+			       !strcmp(path + n, "/online") ||
+			       !strcmp(path + n, "/nestfront/resize") ||
+			       !strcmp(path + n, "/state");
 		if (v->u.any && is_word)
 			v->dirty = true; /* what no watch of the device itself tells */
 		if (!v->u.any && strcmp(path + n, "/error")) { /* that one is our own complaint */
