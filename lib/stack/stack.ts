@@ -11,8 +11,7 @@ import { attachDisks, connectDisk, diskLinkRecords } from './disks.js';
 import type { StackDisk } from './disks.js';
 import type { StackDomain } from './domain.js';
 import { decideIsolation } from './mounts.js';
-import { dataProcesses, planStack } from './plan.js';
-import type { LayerName, StackPlan } from './plan.js';
+import { dataProcesses, planStack, type LayerName, type StackPlan } from './plan.js';
 import { Claim } from './registry.js';
 import type { CheckedStackConfig, StackConfig } from './schema.js';
 import { Supervisor } from './supervisor.js';
@@ -24,7 +23,7 @@ export interface StackOptions {
   readonly notice?: (line: string) => void;
   /** Gets each line the stack's processes log. */
   readonly log?: (line: string) => void;
-  /** Called before devices are attached: to put interfaces into a domain's network. */
+  /** Before devices are attached: puts interfaces into a domain's network. */
   readonly prepare?: (domain: (name: string) => StackDomain) => Promise<void>;
   /** Milliseconds the devices have to connect. Default 10,000. */
   readonly connectTimeoutMs?: number;
