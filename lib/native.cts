@@ -8,7 +8,11 @@ import bindings = require('bindings');
 // `syscall`; wrong types throw TypeError, numbers out of range RangeError. Every method of a closed
 // object throws such an Error with code 'ENODEV'. Parents close their children.
 
-/** A connected SOCK_SEQPACKET on the event loop. Messages keep their bounds; descriptors travel. */
+/**
+ * A connected SOCK_SEQPACKET on the event loop. Messages keep their bounds; descriptors travel.
+ * With `peek` what `onMessage` is given stays in the socket until it is consumed, so that whoever
+ * opens the socket next sees it again; its descriptors are copies, and a stream is allowed too.
+ */
 export interface NativeSeqSocket {
   /** -1 once closed. */
   readonly fd: number;
@@ -21,6 +25,10 @@ export interface NativeSeqSocket {
   resume(): void;
   /** Calls `onWritable` once, as soon as a message fits again. */
   wantWritable(): void;
+  /** Peeking: the message leaves the socket (of a stream, so many bytes) and the next comes. */
+  consume(bytes: number): void;
+  /** Peeking: looks at the same again, with what came since. */
+  again(): void;
   ref(): void;
   unref(): void;
   /** Idempotent. `onClose` is not called. */
@@ -173,13 +181,11 @@ export interface NativeLayer {
 }
 
 export interface Native {
-  SeqSocket: new (fd: number, events: SeqSocketEvents) => NativeSeqSocket;
-  /** Takes ownership of the descriptors handed to `onConnection`, not of a path's file. */
-  SeqListener: new (
-    path: string,
-    mode: number,
-    onConnection: (fd: number) => void,
-  ) => NativeSeqListener;
+  SeqSocket: new (fd: number, events: SeqSocketEvents, peek?: boolean) => NativeSeqSocket;
+  /** @param fd from `unixListen`; owned, but not on failure. Each connection's is the callback's. */
+  SeqListener: new (fd: number, onConnection: (fd: number) => void) => NativeSeqListener;
+  /** A listening descriptor at a path, whose file has `mode` from the start. */
+  unixListen(path: string, type: number, mode: number): number;
   /** Calls back whenever `fd` can be read, which it makes non-blocking. */
   FdWatch: new (fd: number, onReadable: () => void) => NativeFdWatch;
   /** Takes ownership of `fd`, also on failure. */
@@ -191,6 +197,10 @@ export interface Native {
   seqpacketPair(): [number, number];
   streamPair(): [number, number];
   seqpacketConnect(path: string): number;
+  /** Sends one message, waiting up to `ms` for room: for a peer that reads at once. Borrows `fd`. */
+  seqpacketSend(socket: number, data: Uint8Array, fd: number, ms: number): void;
+  /** The next message of at most `bytes`, within `ms`: code 'ETIMEDOUT'. `fd` -1: none came. */
+  seqpacketReceive(socket: number, bytes: number, ms: number): { data: Buffer; fd: number };
   /** `{domain, type}` as the kernel's numbers; code 'ENOTSOCK' for anything else. */
   socketInfo(fd: number): { domain: number; type: number };
   peerCredentials(fd: number): PeerCredentials;

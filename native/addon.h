@@ -105,6 +105,14 @@ bool ToBytes(v8::Local<v8::Value> value, Bytes *out);
 void Emit(const EnvRef &env, v8::Local<v8::Object> self, v8::Local<v8::Function> fn, int argc,
 	  v8::Local<v8::Value> *argv);
 
+constexpr size_t kFdsMax = 253; /* SCM_MAX_FD */
+
+/* Bytes of the next message (0: hung up) or negative errno; flags as of recvmsg. */
+ssize_t ReceiveMessage(int fd, int flags, std::vector<uint8_t> *buffer, std::vector<int> *fds,
+		       bool *truncated);
+/* 0 or errno; EAGAIN: no room, nothing was sent. */
+int SendOne(int fd, const Bytes &data, const std::vector<int> &fds);
+
 /* A uv_poll that may outlive its owner until the loop has closed it. Never touches the fd. */
 class Poll
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* SeqListener: a listening SOCK_SEQPACKET at a path. */
+/* unixListen, and SeqListener: accepts on a listening SOCK_SEQPACKET. */
 #include "addon.h"
 
 #include <fcntl.h>
@@ -17,14 +17,14 @@ namespace
 {
 
 /* A listening descriptor or negative errno. The file gets `mode` from the start. */
-int Listen(const std::string &path, mode_t mode)
+int Listen(const std::string &path, int type, mode_t mode)
 {
 	struct sockaddr_un addr = {};
 	if (path.empty() || path.size() >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
 	addr.sun_family = AF_UNIX;
 	memcpy(addr.sun_path, path.data(), path.size());
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (fchmod(fd, mode) < 0 ||
@@ -35,6 +35,20 @@ int Listen(const std::string &path, mode_t mode)
 		return -err;
 	}
 	return fd;
+}
+
+NAN_METHOD(UnixListen)
+{
+	std::string path;
+	int64_t type, mode;
+	if (!ArgString(info, 0, "path", &path) ||
+	    !ArgInt(info, 1, "type", SOCK_STREAM, SOCK_SEQPACKET, &type) ||
+	    !ArgInt(info, 2, "mode", 0, 0777, &mode))
+		return;
+	int fd = Listen(path, static_cast<int>(type), static_cast<mode_t>(mode));
+	if (fd < 0)
+		return ThrowSystem(-fd, "listen");
+	info.GetReturnValue().Set(fd);
 }
 
 class SeqListener final : public Nan::ObjectWrap, public Closable
@@ -98,27 +112,19 @@ void SeqListener::OnReady()
 
 NAN_METHOD(SeqListener::New)
 {
-	std::string path;
-	int64_t mode;
+	int fd;
 	v8::Local<v8::Function> fn;
 	if (!info.IsConstructCall())
 		return Nan::ThrowTypeError("use new SeqListener()");
-	if (!ArgString(info, 0, "path", &path) || !ArgInt(info, 1, "mode", 0, 0777, &mode) ||
-	    !ArgFunction(info, 2, "onConnection", &fn))
+	if (!ArgFd(info, 0, &fd) || !ArgFunction(info, 1, "onConnection", &fn))
 		return;
-	int fd = Listen(path, static_cast<mode_t>(mode));
-	if (fd < 0)
-		return ThrowSystem(-fd, "listen");
 	EnvRef env = EnvOf(info);
 	Poll *poll = Poll::New(
 		env->loop, fd,
 		[](void *owner, int, int) { static_cast<SeqListener *>(owner)->OnReady(); },
 		nullptr);
-	if (!poll) {
-		int err = errno;
-		close(fd);
-		return ThrowSystem(err, "listen");
-	}
+	if (!poll)
+		return ThrowSystem(errno, "listen");
 	SeqListener *l = new SeqListener(env, fd, poll, open("/dev/null", O_RDONLY | O_CLOEXEC));
 	poll->SetOwner(l);
 	l->Wrap(info.This());
@@ -172,6 +178,7 @@ void InitSeqListener(v8::Local<v8::Object> target, v8::Local<v8::Value> data)
 	SetMethod(tpl, "unref", SeqListener::UnrefLoop, data);
 	SetMethod(tpl, "close", SeqListener::CloseListener, data);
 	SetGetter(tpl, "fd", SeqListener::GetFd, data);
+	Export(target, "unixListen", UnixListen, data);
 	Nan::Set(target, Nan::New("SeqListener").ToLocalChecked(),
 		 Nan::GetFunction(tpl).ToLocalChecked());
 }

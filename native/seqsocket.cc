@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* SeqSocket: a connected SOCK_SEQPACKET with descriptors, on the event loop. */
+/* SeqSocket: a connected SOCK_SEQPACKET (or, peeking, stream) with descriptors, on the loop. */
 #include "addon.h"
 
 #include <linux/sockios.h>
@@ -16,63 +16,7 @@ namespace
 {
 
 constexpr size_t kMessageMax = 65536;
-constexpr size_t kFdsMax = 253;	     /* SCM_MAX_FD */
 constexpr int kMessagesPerTurn = 16; /* others on the loop get their turn */
-
-union Control {
-	struct cmsghdr align;
-	char bytes[CMSG_SPACE(kFdsMax * sizeof(int))];
-};
-
-void TakeFds(const struct msghdr &msg, std::vector<int> *fds)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c;
-	     c = CMSG_NXTHDR(const_cast<struct msghdr *>(&msg), c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		size_t before = fds->size();
-		fds->resize(before + count);
-		memcpy(fds->data() + before, CMSG_DATA(c), count * sizeof(int));
-	}
-}
-
-ssize_t Receive(int fd, std::vector<uint8_t> *buffer, std::vector<int> *fds, bool *truncated)
-{
-	Control control;
-	struct iovec iov = {buffer->data(), buffer->size()};
-	struct msghdr msg = {};
-	msg.msg_iov = &iov;
-	msg.msg_iovlen = 1;
-	msg.msg_control = control.bytes;
-	msg.msg_controllen = sizeof(control.bytes);
-	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return -errno;
-	TakeFds(msg, fds);
-	*truncated = (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
-	return n;
-}
-
-int Send(int fd, const Bytes &data, const std::vector<int> &fds)
-{
-	Control control;
-	struct iovec iov = {data.data, data.size};
-	struct msghdr msg = {};
-	msg.msg_iov = &iov;
-	msg.msg_iovlen = 1;
-	if (!fds.empty()) {
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-		memcpy(CMSG_DATA(c), fds.data(), fds.size() * sizeof(int));
-	}
-	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
-}
 
 class SeqSocket final : public Nan::ObjectWrap, public Closable
 {
@@ -82,6 +26,8 @@ class SeqSocket final : public Nan::ObjectWrap, public Closable
 	static NAN_METHOD(Pause);
 	static NAN_METHOD(Resume);
 	static NAN_METHOD(WantWritable);
+	static NAN_METHOD(Consume);
+	static NAN_METHOD(Again);
 	static NAN_METHOD(RefLoop);
 	static NAN_METHOD(UnrefLoop);
 	static NAN_METHOD(CloseSocket);
@@ -95,7 +41,8 @@ class SeqSocket final : public Nan::ObjectWrap, public Closable
 	}
 
       private:
-	SeqSocket(const EnvRef &env, int fd, Poll *poll) : env_(env), fd_(fd), poll_(poll)
+	SeqSocket(const EnvRef &env, int fd, Poll *poll, bool peek)
+	    : env_(env), fd_(fd), poll_(poll), peek_(peek)
 	{
 	}
 	void Open(v8::Local<v8::Object> self, v8::Local<v8::Object> events);
@@ -111,6 +58,8 @@ class SeqSocket final : public Nan::ObjectWrap, public Closable
 	EnvRef env_;
 	int fd_;
 	Poll *poll_;
+	bool peek_;	      /* messages stay in the socket until consumed */
+	bool peeked_ = false; /* one was handed out and is still there */
 	bool reading_ = true;
 	bool want_writable_ = false;
 	Nan::Global<v8::Object> events_;
@@ -147,7 +96,7 @@ void SeqSocket::Close()
 
 void SeqSocket::Rewatch()
 {
-	poll_->Watch(UV_DISCONNECT | (reading_ ? UV_READABLE : 0) |
+	poll_->Watch(UV_DISCONNECT | (reading_ && !peeked_ ? UV_READABLE : 0) |
 		     (want_writable_ ? UV_WRITABLE : 0));
 }
 
@@ -178,7 +127,7 @@ bool SeqSocket::ReadOne()
 	bool truncated = false;
 	if (env_->receive.size() < kMessageMax)
 		env_->receive.resize(kMessageMax);
-	ssize_t n = Receive(fd_, &env_->receive, &fds, &truncated);
+	ssize_t n = ReceiveMessage(fd_, peek_ ? MSG_PEEK : 0, &env_->receive, &fds, &truncated);
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n <= 0) { /* 0: hung up, or an empty message, which nobody honest sends */
@@ -187,6 +136,7 @@ bool SeqSocket::ReadOne()
 		Hangup(static_cast<int>(n));
 		return false;
 	}
+	peeked_ = peek_;
 	v8::Local<v8::Array> list = Nan::New<v8::Array>(static_cast<int>(fds.size()));
 	for (uint32_t i = 0; i < fds.size(); i++)
 		Nan::Set(list, i, Nan::New(fds[i]));
@@ -215,14 +165,16 @@ void SeqSocket::OnReady(int status, int ready)
 		if (!Call("onWritable", 0, nullptr))
 			return;
 	}
-	if ((ready & UV_DISCONNECT) && !reading_) {
+	if ((ready & UV_DISCONNECT) && (!reading_ || peeked_)) {
 		Hangup(0);
 		return;
 	}
-	for (int i = 0; i < kMessagesPerTurn && reading_; i++) {
+	for (int i = 0; i < kMessagesPerTurn && reading_ && !peeked_; i++) {
 		if (!ReadOne())
 			return;
 	}
+	if (peeked_)
+		Rewatch(); /* or the loop would spin on what it has seen */
 }
 
 /* The receiver, or NULL with an exception when it is closed or not a SeqSocket. */
@@ -248,7 +200,8 @@ NAN_METHOD(SeqSocket::New)
 	socklen_t bytes = sizeof(type);
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0)
 		return ThrowSystem(errno, "seqsocket");
-	if (type != SOCK_SEQPACKET)
+	bool peek = Nan::To<bool>(info[2]).FromMaybe(false);
+	if (type != SOCK_SEQPACKET && !(peek && type == SOCK_STREAM))
 		return ThrowSystem(EINVAL, "seqsocket");
 	EnvRef env = EnvOf(info);
 	Poll *poll = Poll::New(
@@ -259,7 +212,7 @@ NAN_METHOD(SeqSocket::New)
 		nullptr);
 	if (!poll)
 		return ThrowSystem(errno, "seqsocket");
-	SeqSocket *s = new SeqSocket(env, fd, poll);
+	SeqSocket *s = new SeqSocket(env, fd, poll, peek);
 	poll->SetOwner(s);
 	s->Open(info.This(), info[1].As<v8::Object>());
 	info.GetReturnValue().Set(info.This());
@@ -285,7 +238,7 @@ NAN_METHOD(SeqSocket::SendMessage)
 	}
 	if (fds.size() > kFdsMax)
 		return Nan::ThrowRangeError("at most 253 descriptors a message");
-	int err = Send(s->fd_, data, fds);
+	int err = SendOne(s->fd_, data, fds);
 	if (err != 0 && err != EAGAIN)
 		return ThrowSystem(err, "seqsocket.send");
 	info.GetReturnValue().Set(err == 0);
@@ -315,6 +268,36 @@ NAN_METHOD(SeqSocket::WantWritable)
 	if (!s)
 		return;
 	s->want_writable_ = true;
+	s->Rewatch();
+}
+
+/* consume(bytes): what was peeked leaves the socket; of a stream, so many bytes of it. */
+NAN_METHOD(SeqSocket::Consume)
+{
+	SeqSocket *s = OpenOne(info);
+	int64_t left;
+	if (!s || !ArgInt(info, 0, "bytes", 1, static_cast<int64_t>(kMessageMax), &left))
+		return;
+	std::vector<uint8_t> scratch(static_cast<size_t>(left));
+	while (left > 0) {
+		ssize_t n = recv(s->fd_, scratch.data(), static_cast<size_t>(left), MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break; /* hung up meanwhile: the loop tells */
+		left -= n;
+	}
+	s->peeked_ = false;
+	s->Rewatch();
+}
+
+/* again(): looks again at what is in the socket, for the rest of it. */
+NAN_METHOD(SeqSocket::Again)
+{
+	SeqSocket *s = OpenOne(info);
+	if (!s)
+		return;
+	s->peeked_ = false;
 	s->Rewatch();
 }
 
@@ -364,6 +347,8 @@ void InitSeqSocket(v8::Local<v8::Object> target, v8::Local<v8::Value> data)
 	SetMethod(tpl, "pause", SeqSocket::Pause, data);
 	SetMethod(tpl, "resume", SeqSocket::Resume, data);
 	SetMethod(tpl, "wantWritable", SeqSocket::WantWritable, data);
+	SetMethod(tpl, "consume", SeqSocket::Consume, data);
+	SetMethod(tpl, "again", SeqSocket::Again, data);
 	SetMethod(tpl, "ref", SeqSocket::RefLoop, data);
 	SetMethod(tpl, "unref", SeqSocket::UnrefLoop, data);
 	SetMethod(tpl, "close", SeqSocket::CloseSocket, data);

@@ -33,6 +33,7 @@ struct nf_store {
 	int error;	   /* 0 or sticky */
 	uint32_t seq;	   /* req_id of the request in progress, or of the last one */
 	uint32_t answered; /* req_id of the last reply seen or request given up */
+	bool is_repeated;  /* that answer came twice */
 
 	/* message being received: header, then payload */
 	struct nf_xs_header in;

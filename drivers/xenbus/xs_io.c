@@ -114,9 +114,15 @@ static int classify(struct nf_store *s, const struct request *r)
 	}
 	/* answers come in order: only ids after the last one seen can, up to the last one sent */
 	uint32_t ahead = s->in.req_id - s->answered;
+	/* the last one again, once: a server killed after an answer cannot know that it was sent */
+	if (ahead == 0 && s->answered != 0 && !s->is_repeated) {
+		s->is_repeated = true;
+		return 0;
+	}
 	if (ahead == 0 || ahead > s->seq - s->answered)
 		return fail(s, -EPROTO);
 	s->answered = s->in.req_id;
+	s->is_repeated = false;
 	if (!r || s->in.req_id != s->seq)
 		return 0;
 	if (r->sent < r->total || (s->in.type != (uint32_t)r->type && s->in.type != NF_XS_ERROR))

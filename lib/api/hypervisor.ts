@@ -3,14 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { HypervisorClient } from '../hypervisor/client.js';
 import type { DomainInfo, HypervisorStats } from '../hypervisor/client.js';
-import { Launched } from '../stack/launch.js';
-import type { Isolation } from '../stack/launch.js';
-import { hypervisorMain } from '../stack/paths.js';
+import type { Launched } from '../stack/launch.js';
 import { runtimeDirectory } from '../stack/registry.js';
 import { StoreClient } from '../store/client.js';
+import { NestfrontError } from '../errors.js';
 import { within } from './check.js';
 import { Domain } from './domain.js';
-import { addon } from './memory.js';
+import { endKeeper, launchHypervisor, launchKeeper } from './hypervisorprocess.js';
+import type { InnerLayer, Started } from './hypervisorprocess.js';
 
 /** Where and how a hypervisor process starts. */
 export interface HypervisorOptions {
@@ -21,15 +21,16 @@ export interface HypervisorOptions {
   readonly signal?: AbortSignal;
   /** How long its process may take to be ready, 10,000 ms unless told: Node starts in it. */
   readonly timeoutMs?: number;
+  /**
+   * Keeps sockets, pages and journal in a process beside it, so that {@link Hypervisor.restart}
+   * finds everything as it was. Default false.
+   */
+  readonly keeper?: boolean;
   /** Gets each line of its log. */
   readonly log?: (line: string) => void;
 }
 
-/** @internal Where the process of an inner hypervisor runs. */
-export interface InnerLayer extends Isolation {
-  /** A connection of the tenant's domain to the outer hypervisor; it lives as long as this one. */
-  readonly outerFd: number;
-}
+export type { InnerLayer } from './hypervisorprocess.js';
 
 const STOP_TIMEOUT_MS = 3_000;
 
@@ -40,10 +41,10 @@ const STOP_TIMEOUT_MS = 3_000;
 export class Hypervisor implements AsyncDisposable {
   readonly client: HypervisorClient;
   readonly name: string;
-  /** @internal The process this object started. */
-  readonly process: Launched | undefined;
   readonly #directory: string | undefined;
+  readonly #started: Started | undefined;
   readonly #domains = new Set<Domain>();
+  #process: Launched | undefined;
   #store: StoreClient | undefined;
   #closed: Promise<void> | undefined;
 
@@ -51,12 +52,23 @@ export class Hypervisor implements AsyncDisposable {
   constructor(
     client: HypervisorClient,
     name: string,
-    started: { process?: Launched; directory?: string } = {},
+    started?: Started & { process: Launched; ownDirectory: string | undefined },
   ) {
     this.client = client;
     this.name = name;
-    this.process = started.process;
-    this.#directory = started.directory;
+    this.#started = started;
+    this.#process = started?.process;
+    this.#directory = started?.ownDirectory;
+  }
+
+  /** @internal The process this object started; after a restart the new one. */
+  get process(): Launched | undefined {
+    return this.#process;
+  }
+
+  /** @internal The process that makes it restartable, if it has one. */
+  get keeper(): Launched | undefined {
+    return this.#started?.keeper?.process;
   }
 
   /** pid on the host; `undefined` when attached to one that somebody else started. */
@@ -71,37 +83,50 @@ export class Hypervisor implements AsyncDisposable {
    */
   static async start(options: HypervisorOptions = {}, inner?: InnerLayer): Promise<Hypervisor> {
     const name = options.name ?? 'H0';
-    const [ours, theirs] = addon().seqpacketPair();
     const directory =
       options.directory ?? mkdtempSync(join(runtimeDirectory(), `.${name}.${process.pid}.`));
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const own = options.directory === undefined ? { directory } : {};
-    const client = new HypervisorClient(ours);
-    const timeout = options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs };
-    let launched: Launched | undefined;
+    const started: { -readonly [K in keyof Started]: Started[K] } = { options, directory, inner };
+    let launched: { process: Launched; adminFd: number } | undefined;
+    let client: HypervisorClient | undefined;
     try {
-      launched = await Launched.start({
-        role: name,
-        program: process.execPath,
-        args: hypervisorArgs(name, directory, inner !== undefined),
-        fds: inner === undefined ? [theirs] : [theirs, inner.outerFd],
-        log: options.log,
-        signal: options.signal,
-        ...timeout,
-        ...(inner ?? { isolated: false }),
-      });
-      const hypervisor = new Hypervisor(client, name, { process: launched, ...own });
-      await launched.ready({ signal: options.signal, ...timeout });
+      if (options.keeper === true) started.keeper = await launchKeeper(name, started);
+      launched = await launchHypervisor(name, started, options.signal);
+      client = new HypervisorClient(launched.adminFd);
       await client.hello(options.signal === undefined ? {} : { signal: options.signal });
-      return hypervisor;
+      const ownDirectory = options.directory === undefined ? directory : undefined;
+      const { process } = launched;
+      return new Hypervisor(client, name, { ...started, process, ownDirectory });
     } catch (error) {
-      await client.close();
-      await launched?.kill();
+      await client?.close();
+      await launched?.process.kill();
+      await endKeeper(started.keeper);
       if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
       throw error;
-    } finally {
-      addon().close(theirs);
     }
+  }
+
+  /**
+   * A new process in place of the one that ended, or of one that is killed here. With a keeper it
+   * goes on where that one was: domains, grants, channels, store and everybody's connections. What
+   * this object was asked meanwhile rejects with `NF_ECONNRESET`.
+   * @throws NestfrontError `NF_ENOSYS` it was not started with a keeper, or not by this object;
+   *   `NF_ENODEV` the keeper has ended; `NF_ETIMEDOUT`; `NF_EBUSY` it is closed
+   */
+  async restart(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const op = 'hypervisor.restart';
+    const { keeper } = this.#started ?? {};
+    if (this.#closed !== undefined)
+      throw new NestfrontError('NF_EBUSY', op, `${this.name} is closed`);
+    if (this.#started === undefined || keeper === undefined)
+      throw new NestfrontError('NF_ENOSYS', op, `${this.name} has no keeper; start it with one`);
+    if (!keeper.process.running)
+      throw new NestfrontError('NF_ENODEV', op, `the keeper of ${this.name} has ended`);
+    await this.#process?.kill();
+    const { process, adminFd } = await launchHypervisor(this.name, this.#started, options.signal);
+    this.#process = process;
+    this.client.reattach(adminFd);
+    await this.client.hello(options);
   }
 
   /**
@@ -172,13 +197,8 @@ export class Hypervisor implements AsyncDisposable {
       }).catch(() => undefined); // gone or stuck: what follows ends it either way
       await this.process.stop(STOP_TIMEOUT_MS);
     }
+    await endKeeper(this.#started?.keeper);
     await this.client.close();
     if (this.#directory !== undefined) rmSync(this.#directory, { recursive: true, force: true });
   }
-}
-
-/** Command line of a hypervisor process: admin socket 3, an inner one's outer connection 4. */
-function hypervisorArgs(name: string, directory: string, inner: boolean): string[] {
-  const args = [hypervisorMain(), '--name', name, '--dir', directory, '--admin-fd', '3'];
-  return [...args, ...(inner ? ['--outer-fd', '4'] : []), '--listen'];
 }

@@ -59,7 +59,7 @@ export class AdminConnection {
     let reply: AdminReply;
     let outcome: Outcome = {};
     try {
-      outcome = this.#run(String(request.op), request);
+      outcome = this.#hv.vault.step(() => this.#run(String(request.op), request));
       reply = { id, ok: true, result: outcome.result ?? null };
     } catch (error) {
       const message = (error as Error).message;
@@ -133,7 +133,7 @@ export class AdminConnection {
 
   #openStore(): number {
     const [ours, theirs] = native.streamPair();
-    this.#hv.store.attach(ours, 0, true);
+    this.#hv.attachStore(ours, 0, true);
     return theirs;
   }
 }

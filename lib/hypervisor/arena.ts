@@ -1,25 +1,47 @@
 // SPDX-License-Identifier: MIT
 import { native } from '../native.cjs';
+import type { Connection } from './connection.js';
 import type { Domain } from './domain.js';
 import { isGntalloc } from './gntalloc.js';
 import type { Key } from './protocol.js';
 import { PAGE_BYTES } from './protocol.js';
 import { Refusal } from './refusal.js';
+import { toRuns, type Runs } from './runs.js';
 
 /** Where an arena's pages come from when not fresh. */
 export interface Backing {
   fd: number;
   fdOffset: number;
+  /** An arena of a predecessor's; its entries are in the table. */
+  restored?: { id: bigint; fact: ArenaFact };
+}
+
+/** What a hypervisor's successor learns of an arena; domains and connections by their uid. */
+export interface ArenaFact {
+  granter: number;
+  grantee: number;
+  /** 0: it is ended. */
+  owner: number;
+  key: Key;
+  grefs: Runs;
+  fd: number;
+  fdOffset: number;
+  donated: boolean;
 }
 
 let nextId = 1n;
+
+/** Ids from here on: none a predecessor gave out, which clients may still know. */
+export function startArenaIds(epoch: number): void {
+  nextId = (BigInt(epoch) << 40n) + 1n;
+}
 
 /**
  * Pages one domain granted another: a memfd of their own, never used for anything else before or
  * after. `grefs[i]` names page i. A read-only one is sealed before the grantee first gets it.
  */
 export class Arena {
-  readonly id = nextId++;
+  readonly id: bigint;
   readonly granter: Domain;
   /** This incarnation of the domid, not a later one. */
   readonly grantee: Domain;
@@ -35,22 +57,65 @@ export class Arena {
   ended = false;
   #readonlySealed = false;
 
+  /** The connection it was made through. */
+  #owner: Connection | undefined;
+
   /** Takes the grant numbers and writes the entries. `backing.fd` becomes the arena's. */
   constructor(granter: Domain, grantee: Domain, key: Key, grefs: Uint32Array, backing?: Backing) {
+    const restored = backing?.restored;
+    this.id = restored?.id ?? nextId++;
     this.granter = granter;
     this.grantee = grantee;
     this.key = key;
     this.pages = grefs.length;
     this.grefs = grefs;
-    this.donated = backing !== undefined;
+    this.donated = restored?.fact.donated ?? backing !== undefined;
     this.fd = backing?.fd ?? freshPages(granter, grantee, key, grefs.length);
     this.fdOffset = backing?.fdOffset ?? 0;
     grefs.forEach((gref, page) => {
       granter.grants.set(gref, { arena: this, page });
+      if (restored) return;
       granter.table.grant(gref, grantee.domid, granter.nextFrame++, key.readonly);
     });
+    granter.references++;
+    grantee.references++;
+    if (restored?.fact.owner === 0) {
+      this.ended = true;
+      return;
+    }
     granter.arenas.add(this);
     granter.pages += this.pages;
+  }
+
+  /** From now on it goes with this connection. */
+  adopt(owner: Connection): void {
+    this.#owner = owner;
+    owner.arenas.set(this.id, this);
+    this.granter.vault.keep(this.fd);
+    this.granter.save(); // its frame numbers
+    this.save();
+  }
+
+  /** Tells the vault what changed. */
+  save(): void {
+    const { granter, grantee, key, fdOffset, donated } = this;
+    const fact: ArenaFact = {
+      ...{ key, fdOffset, donated },
+      granter: granter.uid,
+      grantee: grantee.uid,
+      owner: this.ended ? 0 : (this.#owner?.uid ?? 0),
+      grefs: toRuns(this.grefs),
+      fd: granter.vault.idOf(this.fd),
+    };
+    granter.vault.put(`A${this.id}`, fact);
+  }
+
+  /** Of a predecessor's that is ended: what is still mapped is in quarantine, the rest goes. */
+  settle(): void {
+    if (!this.ended) return;
+    if (this.mapped === 0) return this.#release();
+    this.grantee.quarantine.add(this);
+    this.grantee.quarantinedPages += this.pages;
   }
 
   /** The descriptor for the grantee. EACCES when read-only can't be enforced. */
@@ -74,8 +139,8 @@ export class Arena {
       this.#release();
       return true;
     }
-    this.grantee.quarantine.add(this);
-    this.grantee.quarantinedPages += this.pages;
+    this.save();
+    this.settle();
     return false;
   }
 
@@ -90,7 +155,12 @@ export class Arena {
   #release(): void {
     for (const gref of this.grefs) this.granter.grants.delete(gref);
     this.granter.table.release(this.grefs);
-    native.close(this.fd);
+    this.granter.vault.put(`A${this.id}`, undefined);
+    this.granter.vault.close(this.fd);
+    for (const domain of [this.granter, this.grantee]) {
+      domain.references--;
+      domain.settle();
+    }
   }
 
   #sealReadonly(): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { native } from '../native.cjs';
 import type { Connection, Reply, Request } from './connection.js';
-import type { Domain } from './domain.js';
+import type { Domain, Port } from './domain.js';
 import { need, type GrantHost } from './grants.js';
 import { LAYOUT as L, newReply } from './protocol.js';
 import { Refusal } from './refusal.js';
@@ -33,9 +33,35 @@ function reply(port: number, fd: number): Reply {
   return { body, ownFds: [fd] };
 }
 
-function addPort(conn: Connection, port: number, peer: Domain, heldFd: number): void {
-  conn.domain.ports.set(port, { port, peer, owner: conn, heldFd });
+/** What a hypervisor's successor learns of a port; domains and connections by their uid. */
+export interface PortFact {
+  port: number;
+  peer: number;
+  owner: number;
+  /** Of the end the peer gets, at the keeper; 0: it has it. */
+  held: number;
+}
+
+function savePort({ domain }: Connection, { port, peer, owner, heldFd }: Port): void {
+  const held = domain.vault.idOf(heldFd);
+  const fact: PortFact = { port, peer: peer.uid, owner: owner.uid, held };
+  domain.vault.put(`O${domain.uid}.${port}`, fact);
+}
+
+/** @param isSaved a predecessor's, which the vault knows */
+export function addPort(
+  conn: Connection,
+  port: number,
+  peer: Domain,
+  heldFd: number,
+  isSaved = false,
+): void {
+  const added = { port, peer, owner: conn, heldFd };
+  conn.domain.ports.set(port, added);
   conn.ports.add(port);
+  if (isSaved) return;
+  if (heldFd >= 0) conn.domain.vault.keep(heldFd);
+  savePort(conn, added);
 }
 
 export function allocChan(host: GrantHost, conn: Connection, { message }: Request): Reply {
@@ -66,6 +92,7 @@ export function bindChan(host: GrantHost, conn: Connection, { message }: Request
   const port = conn.domain.freePort();
   const fd = remote.heldFd;
   remote.heldFd = -1;
+  savePort(remote.owner, remote);
   addPort(conn, port, peer, -1);
   return reply(port, fd);
 }
@@ -78,13 +105,21 @@ export function closeChan(conn: Connection, { message }: Request): Reply {
   return {};
 }
 
+/** Its peer is dead: its owner hears the hang-up. */
+export function cutPort(port: Port): void {
+  port.owner.domain.vault.close(port.heldFd);
+  port.heldFd = -1;
+  savePort(port.owner, port);
+}
+
 /** Forgets a port; whoever would have bound it finds nothing. */
 export function dropPort(domain: Domain, port: number): void {
   const found = domain.ports.get(port);
   if (!found) return;
   domain.ports.delete(port);
   found.owner.ports.delete(port);
-  if (found.heldFd >= 0) native.close(found.heldFd);
+  domain.vault.put(`O${domain.uid}.${port}`, undefined);
+  if (found.heldFd >= 0) domain.vault.close(found.heldFd);
 }
 
 export function donateChan(host: GrantHost, conn: Connection, { message, fds }: Request): Reply {

@@ -28,7 +28,8 @@ interface Pending {
  * `NF_EABORTED` on abort, `NF_ENOENT` for an unknown domid, `NF_EEXIST` for a taken name or domid.
  */
 export class HypervisorClient implements AsyncDisposable {
-  readonly #socket: NativeSeqSocket;
+  #socket: NativeSeqSocket;
+  #isClosed = false;
   readonly #pending = new Map<number, Pending>();
   readonly #unsent: Buffer[] = [];
   #nextId = 1;
@@ -36,12 +37,33 @@ export class HypervisorClient implements AsyncDisposable {
 
   /** @param fd a connected admin socket; ownership passes */
   constructor(fd: number) {
-    this.#socket = new native.SeqSocket(fd, {
+    this.#socket = this.#open(fd);
+  }
+
+  #open(fd: number): NativeSeqSocket {
+    const socket: NativeSeqSocket = new native.SeqSocket(fd, {
       onMessage: (data, fds) => this.#onMessage(data, fds),
-      onClose: (errno) => this.#fail(`the hypervisor is gone (errno ${errno})`),
+      onClose: (errno) => {
+        if (socket === this.#socket) this.#fail(`the hypervisor is gone (errno ${errno})`);
+      },
       onWritable: () => this.#flush(),
     });
-    this.#socket.unref();
+    socket.unref();
+    return socket;
+  }
+
+  /**
+   * Goes on with the process that took a dead one's place. Calls that were under way are rejected:
+   * whether they were carried out, `listDomains` tells.
+   * @param fd a connected admin socket; ownership passes
+   */
+  reattach(fd: number): void {
+    this.#socket.close();
+    this.#fail('the hypervisor was restarted');
+    this.#unsent.length = 0;
+    if (this.#isClosed) return native.close(fd);
+    this.#gone = undefined;
+    this.#socket = this.#open(fd);
   }
 
   /**
@@ -125,6 +147,7 @@ export class HypervisorClient implements AsyncDisposable {
 
   /** Idempotent. Calls under way reject with `NF_ECONNRESET`. */
   close(): Promise<void> {
+    this.#isClosed = true;
     this.#socket.close();
     this.#fail('the admin channel was closed');
     return Promise.resolve();

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { native, type NativeSeqSocket } from '../native.cjs';
 import type { Arena } from './arena.js';
+import type { Answer, ConnectionFact, PendingFact, RestoredConnection } from './connectionfact.js';
 import type { Domain } from './domain.js';
 import type { Log } from './log.js';
 import { decodeHeader, finishReply, LAYOUT, newReply, type Header } from './protocol.js';
@@ -39,6 +40,7 @@ export interface ConnectionHost {
 export interface MapRecord {
   arena: Arena;
   gref: number;
+  readonly: boolean;
   count: number;
 }
 
@@ -48,27 +50,58 @@ export interface MapRecord {
  * reply is out, so a peer that does not read holds up nobody but itself.
  */
 export class Connection {
+  readonly uid: number;
   readonly domain: Domain;
   readonly arenas = new Map<bigint, Arena>();
   readonly maps = new Map<number, MapRecord>();
   readonly ports = new Set<number>();
-  greeted = false;
   readonly #socket: NativeSeqSocket;
+  readonly #fd: number;
   readonly #host: ConnectionHost;
+  #greeted: boolean;
+  /** The answer to the request that is still in the socket. */
+  #answer: Answer | undefined;
   #unsent: (() => boolean) | undefined;
   #unread = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** @param fd ownership passes */
-  constructor(domain: Domain, fd: number, host: ConnectionHost) {
+  constructor(domain: Domain, fd: number, host: ConnectionHost, restored?: RestoredConnection) {
+    const { vault } = domain;
+    this.uid = restored?.uid ?? vault.nextUid();
     this.domain = domain;
     this.#host = host;
-    this.#socket = new native.SeqSocket(fd, {
-      onMessage: (message, fds, truncated) => this.#onMessage(message, fds, truncated),
-      onClose: () => this.close(),
-      onWritable: () => this.#resend(),
-    });
+    this.#fd = fd;
+    this.#greeted = restored?.greeted ?? false;
+    this.#answer = restored?.pending;
+    // where a successor may take over a request stays in the socket until it is answered
+    this.#socket = new native.SeqSocket(
+      fd,
+      {
+        onMessage: (message, fds, truncated) => this.#onMessage(message, fds, truncated),
+        onClose: () => this.close(),
+        onWritable: () => this.#resend(),
+      },
+      vault.isKept,
+    );
+    vault.keep(fd);
+    if (!restored) this.#save();
+  }
+
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  greet(): void {
+    this.#greeted = true;
+    this.#save();
+  }
+
+  #save(): void {
+    const { vault, uid } = this.domain;
+    const fd = vault.idOf(this.#socket.fd);
+    vault.put(`C${this.uid}`, { domain: uid, fd, greeted: this.#greeted } as ConnectionFact);
   }
 
   /** Idempotent; the host hears of it once. */
@@ -77,13 +110,19 @@ export class Connection {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#unsent = undefined;
-    this.#socket.close();
-    try {
-      this.#host.closed(this);
-    } catch (error) {
-      // a fault of ours in one domain's cleanup must not take the others down
-      this.#host.log(`domain ${this.domain.domid}: cleanup: ${String((error as Error).stack)}`);
-    }
+    const { vault } = this.domain;
+    vault.step(() => {
+      this.#dropAnswer();
+      vault.put(`C${this.uid}`, undefined);
+      vault.forget(this.#fd); // also when the socket has closed it by itself
+      this.#socket.close();
+      try {
+        this.#host.closed(this);
+      } catch (error) {
+        // a fault of ours in one domain's cleanup must not take the others down
+        this.#host.log(`domain ${this.domain.domid}: cleanup: ${String((error as Error).stack)}`);
+      }
+    });
   }
 
   #onMessage(message: Buffer, fds: number[], truncated: boolean): void {
@@ -92,14 +131,20 @@ export class Connection {
       if (header === undefined) return this.#drop('sent what is no message');
       if (this.#unread > 0 && this.#socket.unread === 0) this.#unread = 0;
       if (++this.#unread > UNREAD_REPLIES_MAX) return this.#drop('does not read its replies');
-      this.#answer(header, { type: header.type, message, fds });
+      // a predecessor carried it out and did not live to tell, or nobody knows whether it did
+      if (this.#answer?.seq !== header.seq) {
+        this.#dropAnswer();
+        this.domain.vault.step(() => this.#handle(header, { type: header.type, message, fds }));
+      }
+      if (this.#closed) return this.#dropAnswer();
+      this.#send();
       this.#throttle();
     } finally {
       for (const fd of fds) native.close(fd);
     }
   }
 
-  #answer(header: Header, request: Request): void {
+  #handle(header: Header, request: Request): void {
     let reply: Reply;
     try {
       reply = this.#host.handle(this, request);
@@ -108,24 +153,42 @@ export class Connection {
       const why = thrown instanceof Refusal ? thrown.message : String((thrown as Error).stack);
       this.#host.log(`domain ${this.domain.domid}: request ${header.type} refused: ${why}`);
     }
-    if (this.#closed) return closeAll(reply.ownFds);
     const body = reply.body ?? newReply(LAYOUT.nf_hv_header.size);
     finishReply(body, header, reply.status ?? 0);
-    this.#send(body, reply);
+    const { fds = [], ownFds = [] } = reply;
+    this.#answer = { seq: header.seq, body, fds, ownFds };
+    const { vault } = this.domain;
+    if (!vault.isKept) return;
+    for (const fd of ownFds) vault.keep(fd);
+    const pending: PendingFact = {
+      seq: header.seq,
+      body: body.toString('base64'),
+      fds: fds.map((fd) => vault.idOf(fd)),
+      own: ownFds.map((fd) => vault.idOf(fd)),
+    };
+    vault.put(`P${this.uid}`, pending);
   }
 
-  #send(body: Buffer, reply: Reply): void {
+  /** It was told, or there is nobody to tell. */
+  #dropAnswer(): void {
+    const { vault } = this.domain;
+    for (const fd of this.#answer?.ownFds ?? []) vault.close(fd);
+    this.#answer = undefined;
+    vault.put(`P${this.uid}`, undefined);
+  }
+
+  #send(): void {
     let retries = IN_FLIGHT_RETRIES;
     const attempt = (): boolean => {
+      const { body, fds, ownFds } = this.#answer!;
       try {
-        if (!this.#socket.send(body, [...(reply.fds ?? []), ...(reply.ownFds ?? [])])) {
+        if (!this.#socket.send(body, [...fds, ...ownFds])) {
           this.#socket.wantWritable();
           return false;
         }
       } catch (error) {
         const { errno } = error as NodeJS.ErrnoException;
         if (errno === -constants.errno.EPIPE || errno === -constants.errno.ECONNRESET) {
-          closeAll(reply.ownFds);
           this.close();
           return true;
         }
@@ -133,11 +196,12 @@ export class Connection {
           this.#timer = setTimeout(() => this.#resend(), 20);
           return false;
         }
-        closeAll(reply.ownFds);
         this.#drop(`can't be answered: ${(error as Error).message}`);
         return true;
       }
-      closeAll(reply.ownFds);
+      if (this.domain.vault.isKept) this.#socket.consume(1);
+      // only now: who is killed in between answers twice, which the domain knows by the number
+      this.domain.vault.step(() => this.#dropAnswer());
       return true;
     };
     if (attempt()) return;
@@ -162,8 +226,4 @@ export class Connection {
     this.#host.log(`domain ${this.domain.domid}: connection closed: it ${why}`);
     this.close();
   }
-}
-
-function closeAll(fds: number[] | undefined): void {
-  for (const fd of fds ?? []) native.close(fd);
 }

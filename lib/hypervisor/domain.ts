@@ -6,6 +6,7 @@ import type { Connection } from './connection.js';
 import { PAGE_BYTES } from './protocol.js';
 import { charge, QUOTA, Throttle } from './quota.js';
 import { GrantTable } from './table.js';
+import type { Vault } from './vault.js';
 
 export const COUNTERS_BYTES = 256 * 1024;
 export const CONTROL_BYTES = PAGE_BYTES;
@@ -20,8 +21,35 @@ export interface Port {
   heldFd: number;
 }
 
+/** What a hypervisor's successor learns of a domain: its pages by their numbers at the keeper. */
+export interface DomainFact {
+  domid: number;
+  name: string;
+  privileged: boolean;
+  state: DomainInfo['state'];
+  /** Nobody can name it any more; others' grants and mappings still do. */
+  isGhost: boolean;
+  table: number;
+  counters: number;
+  control: number;
+  nextFrame: number;
+}
+
+export interface DomainOptions {
+  domid: number;
+  name: string;
+  privileged: boolean;
+  /** See GrantTable. */
+  topDown: boolean;
+  vault: Vault;
+  /** One of a predecessor's, with its descriptors. */
+  restored?: { uid: number; fact: DomainFact; fdOf(id: number): number };
+}
+
 /** What one domain has: its tables, grants, ports and connections. */
 export class Domain {
+  readonly uid: number;
+  readonly vault: Vault;
   readonly domid: number;
   readonly name: string;
   readonly privileged: boolean;
@@ -30,7 +58,8 @@ export class Domain {
   readonly controlFd: number;
   /** For the domain itself. */
   readonly controlReadonlyFd: number;
-  state: DomainInfo['state'] = 'created';
+  #state: DomainInfo['state'] = 'created';
+  #isGhost = false;
 
   readonly connections = new Set<Connection>();
   readonly arenas = new Set<Arena>();
@@ -43,19 +72,31 @@ export class Domain {
   pages = 0;
   /** Grants of others mapped here. */
   mappings = 0;
-  nextFrame = 1;
+  nextFrame: number;
+  /** Arenas, granted by it or to it, that are not given back. */
+  references = 0;
   readonly throttle = new Throttle();
   readonly #closeMemory: (() => void)[] = [];
 
-  constructor(domid: number, name: string, privileged: boolean, topDown: boolean) {
+  constructor(o: DomainOptions) {
+    const { domid, name, vault, restored } = o;
     this.domid = domid;
     this.name = name;
-    this.privileged = privileged;
-    this.table = new GrantTable(`nf-grants-${domid}`, topDown);
+    this.privileged = o.privileged;
+    this.vault = vault;
+    this.uid = restored?.uid ?? vault.nextUid();
+    const fact = restored?.fact;
+    const fdOf = (id: number | undefined): number | undefined =>
+      restored === undefined || !id ? undefined : restored.fdOf(id);
+    const tableFd = fdOf(fact?.table);
+    this.table =
+      tableFd === undefined
+        ? GrantTable.create(`nf-grants-${domid}`, o.topDown, vault)
+        : GrantTable.restore(tableFd, o.topDown, vault);
     this.#closeMemory.push(() => this.table.close());
     try {
-      this.countersFd = this.#memory(`nf-counters-${domid}`, COUNTERS_BYTES);
-      this.controlFd = this.#memory(`nf-control-${domid}`, CONTROL_BYTES);
+      this.countersFd = this.#memory(`nf-counters-${domid}`, COUNTERS_BYTES, fdOf(fact?.counters));
+      this.controlFd = this.#memory(`nf-control-${domid}`, CONTROL_BYTES, fdOf(fact?.control));
       new Uint32Array(native.mapShared(this.controlFd, 0, CONTROL_BYTES, true))[0] = CONTROL_MAGIC;
       this.controlReadonlyFd = readonlyFd(this.controlFd);
       this.#closeMemory.push(() => native.close(this.controlReadonlyFd));
@@ -63,6 +104,50 @@ export class Domain {
       this.closeMemory();
       throw error;
     }
+    this.#state = fact?.state ?? 'created';
+    this.nextFrame = fact?.nextFrame ?? 1;
+    if (fact === undefined) this.save();
+    else if (fact.isGhost) {
+      this.#isGhost = true;
+      this.closeMemory();
+    }
+  }
+
+  get state(): DomainInfo['state'] {
+    return this.#state;
+  }
+
+  set state(state: DomainInfo['state']) {
+    this.#state = state;
+    this.save();
+  }
+
+  /** Tells the vault what changed. */
+  save(): void {
+    const { vault, table, domid, name, privileged, nextFrame } = this;
+    const fact: DomainFact = {
+      ...{ domid, name, privileged, nextFrame },
+      state: this.#state,
+      isGhost: this.#isGhost,
+      table: vault.idOf(table.fd),
+      counters: vault.idOf(this.countersFd),
+      control: vault.idOf(this.controlFd),
+    };
+    vault.put(`D${this.uid}`, fact);
+  }
+
+  /** Nobody names it from now on: its pages go, and it too once no arena refers to it. */
+  bury(): void {
+    this.#isGhost = true;
+    this.closeMemory();
+    this.save();
+    this.settle();
+  }
+
+  /** A ghost to which nothing refers any more is forgotten. */
+  settle(): void {
+    if (!this.#isGhost || this.references > 0) return;
+    this.vault.put(`D${this.uid}`, undefined);
   }
 
   get alive(): boolean {
@@ -101,10 +186,12 @@ export class Domain {
     };
   }
 
-  #memory(name: string, bytes: number): number {
-    const fd = native.memfdCreate(name, bytes / PAGE_BYTES);
-    this.#closeMemory.push(() => native.close(fd));
+  #memory(name: string, bytes: number, restored: number | undefined): number {
+    const fd = restored ?? native.memfdCreate(name, bytes / PAGE_BYTES);
+    this.#closeMemory.push(() => this.vault.close(fd));
+    if (restored !== undefined) return fd;
     native.memfdSeal(fd, native.F_SEAL_SEAL);
+    this.vault.keep(fd);
     return fd;
   }
 }

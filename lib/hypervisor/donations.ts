@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-import { native } from '../native.cjs';
 import type { Domain } from './domain.js';
 import type { Backing } from './arena.js';
 import type { Connection } from './connection.js';
 import { charge } from './quota.js';
+import { fromRuns, toRuns, type Runs } from './runs.js';
 
 type Kind = 'pages' | 'channel';
 
@@ -30,6 +30,17 @@ export interface Donation extends Gift {
   readonly key: string;
 }
 
+/** What a hypervisor's successor learns of a donation; domains and connections by their uid. */
+export interface DonationFact {
+  owner: number;
+  inner: number;
+  key: string;
+  pages: number;
+  fdOffset: number;
+  grefs: Runs | null;
+  fd: number;
+}
+
 /**
  * Pages and channel ends of an outer layer, waiting for the inner domain's next allocation for the
  * same (device, queue, purpose) towards the donor. Donating again replaces.
@@ -49,8 +60,25 @@ export class Donations {
     let count = 0;
     for (const donation of this.#waiting.values()) if (donation.donor === donor) count++;
     if (!old) charge('donations', count);
-    if (old) native.close(old.fd);
-    this.#waiting.set(key, { ...gift, donor, owner, inner, key });
+    if (old) donor.vault.close(old.fd);
+    const donation = { ...gift, donor, owner, inner, key };
+    this.#waiting.set(key, donation);
+    donor.vault.keep(gift.fd);
+    const { pages, fdOffset, grefs, fd } = gift;
+    const fact: DonationFact = {
+      ...{ key, pages, fdOffset },
+      owner: owner.uid,
+      inner: inner.uid,
+      grefs: grefs ? toRuns(grefs) : null,
+      fd: donor.vault.idOf(fd),
+    };
+    donor.vault.put(`G${key}`, fact);
+  }
+
+  /** A predecessor's. */
+  restore(fact: DonationFact, owner: Connection, inner: Domain, fd: number): void {
+    const grefs = fact.grefs ? fromRuns(fact.grefs) : undefined;
+    this.#waiting.set(fact.key, { ...fact, grefs, fd, owner, inner, donor: owner.domain });
   }
 
   find(kind: Kind, inner: Domain, donor: Domain, slot: Slot): Donation | undefined {
@@ -59,7 +87,7 @@ export class Donations {
 
   /** The descriptor becomes the caller's. */
   consume(donation: Donation): Backing {
-    this.#waiting.delete(donation.key);
+    this.#forget(donation);
     return { fd: donation.fd, fdOffset: donation.fdOffset };
   }
 
@@ -76,9 +104,14 @@ export class Donations {
   #drop(which: (donation: Donation) => boolean): void {
     for (const donation of this.#waiting.values()) {
       if (!which(donation)) continue;
-      this.#waiting.delete(donation.key);
-      native.close(donation.fd);
+      this.#forget(donation);
+      donation.donor.vault.close(donation.fd);
     }
+  }
+
+  #forget({ key, donor }: Donation): void {
+    this.#waiting.delete(key);
+    donor.vault.put(`G${key}`, undefined);
   }
 }
 

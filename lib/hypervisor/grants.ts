@@ -56,10 +56,10 @@ export function alloc(host: GrantHost, conn: Connection, { message }: Request): 
     arena = new Arena(granter, grantee, key, grefs, backing);
   } catch (error) {
     granter.table.release(grefs);
-    if (backing) native.close(backing.fd);
+    if (backing) granter.vault.close(backing.fd);
     throw error;
   }
-  conn.arenas.set(arena.id, arena);
+  arena.adopt(conn);
   return { body: allocReply(arena), fds: [arena.fd] };
 }
 

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: MIT
 import { native } from '../native.cjs';
+import type { StoreRecord } from '../store/record.js';
 import { StoreServer } from '../store/server.js';
-import { allocChan, bindChan, closeChan, donateChan, dropPort } from './channels.js';
+import { allocChan, bindChan, closeChan, cutPort, donateChan, dropPort } from './channels.js';
 import { Connection, type Reply, type Request } from './connection.js';
 import { CONTROL_BYTES, COUNTERS_BYTES, Domain } from './domain.js';
 import { Donations } from './donations.js';
 import { alloc, donate, end, need, table } from './grants.js';
 import { limited, type Log } from './log.js';
-import { dropMap, map, unmap } from './mappings.js';
+import { dropMaps, map, unmap } from './mappings.js';
+import { KeptStream } from './keptstream.js';
 import { HV, HV_VERSION, LAYOUT as L, newReply } from './protocol.js';
 import { charge, QUOTA } from './quota.js';
 import { Refusal } from './refusal.js';
 import { TABLE_ENTRIES } from './table.js';
+import { Vault } from './vault.js';
 
 export interface HypervisorOptions {
   name: string;
   /** An inner layer numbers its own grants from the top: see GrantTable. */
   inner: boolean;
   log: Log;
+  /** Where it keeps what a successor needs. Default: nothing is kept. */
+  vault?: Vault;
 }
 
 /** One layer: its domains and its store. Knows nothing of sockets in the file system. */
@@ -26,26 +31,37 @@ export class Hypervisor {
   readonly store: StoreServer;
   readonly domains = new Map<number, Domain>();
   readonly donations = new Donations();
-  readonly #inner: boolean;
+  readonly inner: boolean;
+  readonly vault: Vault;
   readonly log: Log;
   readonly #requestLog: Log;
 
-  constructor({ name, inner, log }: HypervisorOptions) {
+  constructor({ name, inner, log, vault = new Vault() }: HypervisorOptions) {
     this.name = name;
-    this.#inner = inner;
+    this.inner = inner;
+    this.vault = vault;
     this.log = log;
     this.#requestLog = limited(log, 20);
-    this.store = new StoreServer({ log: this.#requestLog });
+    const kept = vault.isKept
+      ? { journal: (records: readonly StoreRecord[]): void => vault.stored(records) }
+      : {};
+    this.store = new StoreServer({ log: this.#requestLog, ...kept });
   }
 
   createDomain(name: string, privileged: boolean, wanted?: number): Domain {
+    return this.vault.step(() => this.#createDomain(name, privileged, wanted));
+  }
+
+  #createDomain(name: string, privileged: boolean, wanted?: number): Domain {
     const taken = [...this.domains.values()].find((d) => d.alive && d.name === name);
     if (taken) throw new Refusal('EEXIST', `domain ${taken.domid} is called ${name} already`);
     const domid = wanted ?? this.#freeDomid();
     const old = this.domains.get(domid);
     if (old?.alive) throw new Refusal('EEXIST', `domid ${domid} is ${old.name}'s`);
-    const domain = new Domain(domid, name, privileged || domid === 0, this.#inner);
-    old?.closeMemory();
+    const { vault, inner: topDown } = this;
+    const isPrivileged = privileged || domid === 0;
+    const domain = new Domain({ domid, name, privileged: isPrivileged, topDown, vault });
+    old?.bury();
     this.domains.set(domid, domain);
     this.store.introduce(domid, name);
     this.log(`domain ${domid} (${name}) created`);
@@ -70,7 +86,7 @@ export class Hypervisor {
   connect(domain: Domain): number {
     charge('connections', domain.connections.size);
     const [ours, theirs] = native.seqpacketPair();
-    domain.connections.add(new Connection(domain, ours, this.#host));
+    domain.connections.add(new Connection(domain, ours, this.host));
     domain.state = 'running';
     return theirs;
   }
@@ -79,10 +95,12 @@ export class Hypervisor {
   destroyDomain(domid: number): void {
     const domain = this.domains.get(domid);
     if (!domain) throw new Refusal('ENOENT', `no domain ${domid}`);
-    this.#die(domain, 'destroyed');
-    this.domains.delete(domid);
-    domain.closeMemory();
-    this.store.forgetDomain(domid);
+    this.vault.step(() => {
+      this.#die(domain, 'destroyed');
+      this.domains.delete(domid);
+      domain.bury();
+      this.store.forgetDomain(domid);
+    });
   }
 
   close(): void {
@@ -90,7 +108,8 @@ export class Hypervisor {
     this.store.close();
   }
 
-  readonly #host = {
+  /** @internal For connections. */
+  readonly host = {
     handle: (conn: Connection, request: Request): Reply => this.#handle(conn, request),
     closed: (conn: Connection): void => this.#closed(conn),
     log: (line: string): void => this.#requestLog(line),
@@ -124,7 +143,7 @@ export class Hypervisor {
     body.writeUInt32LE(TABLE_ENTRIES, l.table_entries);
     body.writeUInt32LE(COUNTERS_BYTES, l.counters_bytes);
     body.writeUInt32LE(CONTROL_BYTES, l.control_bytes);
-    conn.greeted = true;
+    conn.greet();
     return { body, fds: [domain.table.fd, domain.countersFd, domain.controlReadonlyFd] };
   }
 
@@ -132,13 +151,25 @@ export class Hypervisor {
   openStore(domain: Domain): number {
     const [ours, theirs] = native.streamPair();
     try {
-      this.store.attach(ours, domain.domid, domain.privileged, QUOTA.storeConnections);
+      this.attachStore(ours, domain.domid, domain.privileged, QUOTA.storeConnections);
     } catch (error) {
-      native.close(ours);
       native.close(theirs);
       throw error;
     }
     return theirs;
+  }
+
+  /** Serves a store stream that a successor takes over. The descriptor is ours, also on failure. */
+  attachStore(fd: number, domid: number, privileged: boolean, max = Infinity): void {
+    const { vault, store } = this;
+    const kept = vault.isKept ? new KeptStream(fd, vault, { domid, privileged }) : undefined;
+    try {
+      store.attach(kept ?? fd, domid, privileged, max);
+    } catch (error) {
+      if (kept) kept.destroy();
+      else native.close(fd);
+      throw error;
+    }
   }
 
   #freeDomid(): number {
@@ -156,7 +187,7 @@ export class Hypervisor {
   /** What a process had goes with its connection. */
   #release(conn: Connection): void {
     for (const port of [...conn.ports]) dropPort(conn.domain, port);
-    for (const key of [...conn.maps.keys()]) dropMap(conn, key);
+    dropMaps(conn, new Map([...conn.maps.keys()].map((key) => [key, undefined])));
     for (const arena of conn.arenas.values()) arena.end();
     conn.arenas.clear();
     this.donations.forgetOwner(conn);
@@ -177,8 +208,7 @@ export class Hypervisor {
     for (const domain of this.domains.values()) {
       for (const port of domain.ports.values()) {
         if (port.peer !== dead || port.heldFd < 0) continue;
-        native.close(port.heldFd);
-        port.heldFd = -1;
+        cutPort(port);
       }
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Arena } from './arena.js';
-import type { Connection, Reply, Request } from './connection.js';
+import type { Connection, MapRecord, Reply, Request } from './connection.js';
 import type { Domain } from './domain.js';
 import { need, type GrantHost } from './grants.js';
 import { decodeWords, HV_FDS_MAX, HV_GREFS_MAX, LAYOUT as L, newReply } from './protocol.js';
@@ -41,6 +41,7 @@ export function map(host: GrantHost, conn: Connection, { message }: Request): Re
   if (arenas.length > HV_FDS_MAX) throw new Refusal('E2BIG', `${arenas.length} arenas at once`);
   const fds = arenas.map((arena) => arena.grantedFd());
   for (const gref of request.grefs) recordMap(conn, request, gref);
+  for (const arena of arenas) saveMaps(conn, arena, request.readonly);
   return { body: mapReply(arenas, slots), fds };
 }
 
@@ -81,10 +82,43 @@ function recordMap(conn: Connection, { peer, readonly }: MapRequest, gref: numbe
   const key = mapKey(peer, gref, readonly);
   const record = conn.maps.get(key);
   if (record) record.count++;
-  else conn.maps.set(key, { arena: grant.arena, gref, count: 1 });
+  else conn.maps.set(key, { arena: grant.arena, gref, readonly, count: 1 });
   grant.arena.mapped++;
   conn.domain.mappings++;
   peer.table.markMapped(gref, readonly);
+}
+
+/** How often each page of an arena is mapped through a connection: [first, pages, times]. */
+export type MapFact = [number, number, number][];
+
+function saveMaps(conn: Connection, arena: Arena, readonly: boolean): void {
+  const fact: MapFact = [];
+  arena.grefs.forEach((gref, page) => {
+    const record = conn.maps.get(mapKey(arena.granter, gref, readonly));
+    const times = record?.arena === arena ? record.count : 0;
+    const last = fact.at(-1);
+    if (last && last[0] + last[1] === page && last[2] === times) last[1]++;
+    else if (times > 0) fact.push([page, 1, times]);
+  });
+  const key = `M${conn.uid}.${arena.id}.${readonly ? 1 : 0}`;
+  conn.domain.vault.put(key, fact.length > 0 ? fact : undefined);
+}
+
+/** A predecessor's; the table shows them. */
+export function restoreMaps(
+  conn: Connection,
+  arena: Arena,
+  readonly: boolean,
+  fact: MapFact,
+): void {
+  for (const [first, pages, times] of fact) {
+    for (let page = first; page < first + pages; page++) {
+      const gref = arena.grefs[page]!;
+      conn.maps.set(mapKey(arena.granter, gref, readonly), { arena, gref, readonly, count: times });
+      arena.mapped += times;
+      conn.domain.mappings += times;
+    }
+  }
 }
 
 function mapReply(arenas: Arena[], slots: { index: number; page: number }[]): Buffer {
@@ -125,14 +159,26 @@ export function unmap(
     }
     wanted.set(key, count);
   }
-  for (const [key, count] of wanted) dropMap(conn, key, count);
+  dropMaps(conn, wanted);
   return {};
 }
 
-/** Forgets `count` mappings of one grant (all of them by default). */
-export function dropMap(conn: Connection, key: number, count?: number): void {
-  const record = conn.maps.get(key);
-  if (!record) return;
+/** Forgets so many mappings of each of these grants; `undefined`: all of them. */
+export function dropMaps(conn: Connection, wanted: Map<number, number | undefined>): void {
+  const touched = new Set<Arena>();
+  for (const [key, count] of wanted) {
+    const record = conn.maps.get(key);
+    if (!record) continue;
+    touched.add(record.arena);
+    dropMap(conn, key, record, count);
+  }
+  for (const arena of touched) {
+    saveMaps(conn, arena, false);
+    saveMaps(conn, arena, true);
+  }
+}
+
+function dropMap(conn: Connection, key: number, record: MapRecord, count?: number): void {
   const n = count ?? record.count;
   record.count -= n;
   conn.domain.mappings -= n;

@@ -11,9 +11,10 @@ import {
 } from './protocol.js';
 import { QUOTA } from './quota.js';
 import { Refusal } from './refusal.js';
+import type { Vault } from './vault.js';
 
 export const TABLE_ENTRIES = QUOTA.grefs;
-const ENTRY_WORDS16 = LAYOUT.nf_grant_entry.size / 2;
+const TABLE_BYTES = TABLE_ENTRIES * LAYOUT.nf_grant_entry.size;
 
 /**
  * A domain's grant table: Xen's v1 entries in a memfd that the domain may write and its peers may
@@ -21,20 +22,41 @@ const ENTRY_WORDS16 = LAYOUT.nf_grant_entry.size / 2;
  */
 export class GrantTable {
   readonly fd: number;
-  readonly #words16: Uint16Array;
-  readonly #words32: Uint32Array;
+  readonly #words: Uint32Array;
   readonly #used = new Uint8Array(TABLE_ENTRIES);
   readonly #topDown: boolean;
-  #sealed = false;
+  readonly #vault: Vault;
+  /** A predecessor sealed it: only the keeper, who mapped it before, can still write to it. */
+  readonly #isForeign: boolean;
+  #sealed: boolean;
+  #isClosed = false;
+
+  private constructor(fd: number, topDown: boolean, sealed: boolean, vault: Vault) {
+    this.fd = fd;
+    this.#words = new Uint32Array(native.mapShared(fd, 0, TABLE_BYTES, !sealed));
+    this.#topDown = topDown;
+    this.#vault = vault;
+    this.#sealed = this.#isForeign = sealed;
+  }
 
   /** @param topDown numbers from the end, leaving the low ones to an outer layer's equal ones */
-  constructor(name: string, topDown: boolean) {
-    const bytes = TABLE_ENTRIES * LAYOUT.nf_grant_entry.size;
-    this.fd = native.memfdCreate(name, bytes / PAGE_BYTES);
-    const memory = native.mapShared(this.fd, 0, bytes, true);
-    this.#words16 = new Uint16Array(memory);
-    this.#words32 = new Uint32Array(memory);
-    this.#topDown = topDown;
+  static create(name: string, topDown: boolean, vault: Vault): GrantTable {
+    const fd = native.memfdCreate(name, TABLE_BYTES / PAGE_BYTES);
+    vault.keep(fd, TABLE_BYTES);
+    return new GrantTable(fd, topDown, false, vault);
+  }
+
+  /** A predecessor's. Its entries stay; the numbers in use are taken anew. */
+  static restore(fd: number, topDown: boolean, vault: Vault): GrantTable {
+    const sealed = (native.memfdSeals(fd) & native.F_SEAL_FUTURE_WRITE) !== 0;
+    return new GrantTable(fd, topDown, sealed, vault);
+  }
+
+  /** Ends entries that no grant stands behind: of a request that was not finished. */
+  sweep(): void {
+    for (let gref = GREF_RESERVED; gref < TABLE_ENTRIES; gref++) {
+      if (!this.#used[gref] && this.#load(gref) !== 0) this.#store(gref * 2, 0);
+    }
   }
 
   /** So many unused numbers, taken. ENOSPC when the table is full. */
@@ -67,31 +89,43 @@ export class GrantTable {
   }
 
   grant(gref: number, domid: number, frame: number, readonly: boolean): void {
-    Atomics.store(this.#words32, gref * 2 + 1, frame);
-    Atomics.store(this.#words16, gref * ENTRY_WORDS16 + 1, domid);
+    this.#store(gref * 2 + 1, frame);
     // flags last: who sees them sees the rest
     const flags = GTF_PERMIT_ACCESS | (readonly ? GTF_READONLY : 0);
-    Atomics.store(this.#words16, gref * ENTRY_WORDS16, flags);
+    this.#store(gref * 2, flags | (domid << 16));
   }
 
   end(gref: number): void {
-    Atomics.store(this.#words16, gref * ENTRY_WORDS16, 0);
+    this.#store(gref * 2, this.#load(gref) & ~0xffff);
   }
 
   /** Whether the granter still lets `domid` in, by what stands in the table now. */
   permits(gref: number, domid: number): boolean {
-    const flags = Atomics.load(this.#words16, gref * ENTRY_WORDS16);
-    const to = Atomics.load(this.#words16, gref * ENTRY_WORDS16 + 1);
-    return (flags & 3) === GTF_PERMIT_ACCESS && to === domid;
+    const word = this.#load(gref);
+    return (word & 3) === GTF_PERMIT_ACCESS && word >>> 16 === domid;
   }
 
   markMapped(gref: number, readonly: boolean): void {
     const bits = readonly ? GTF_READING : GTF_READING | GTF_WRITING;
-    Atomics.or(this.#words16, gref * ENTRY_WORDS16, bits);
+    if (this.#isForeign) this.#store(gref * 2, this.#load(gref) | bits);
+    else Atomics.or(this.#words, gref * 2, bits);
   }
 
   markUnmapped(gref: number): void {
-    Atomics.and(this.#words16, gref * ENTRY_WORDS16, ~(GTF_READING | GTF_WRITING));
+    const bits = GTF_READING | GTF_WRITING;
+    if (this.#isForeign) this.#store(gref * 2, this.#load(gref) & ~bits);
+    else Atomics.and(this.#words, gref * 2, ~bits);
+  }
+
+  /** Flags and domid of an entry. */
+  #load(gref: number): number {
+    return Atomics.load(this.#words, gref * 2);
+  }
+
+  #store(index: number, word: number): void {
+    if (this.#isClosed) return;
+    if (this.#isForeign) this.#vault.storeWord(this.fd, index * 4, word);
+    else Atomics.store(this.#words, index, word);
   }
 
   /** The descriptor for a peer: from now on nobody makes a new writable mapping. */
@@ -103,8 +137,8 @@ export class GrantTable {
 
   /** The mapping goes when it is collected, its memory now, unless the seal forbids. */
   close(): void {
-    const bytes = TABLE_ENTRIES * LAYOUT.nf_grant_entry.size;
-    if (!this.#sealed) native.memfdPunch(this.fd, 0, bytes);
-    native.close(this.fd);
+    if (!this.#sealed) native.memfdPunch(this.fd, 0, TABLE_BYTES);
+    this.#isClosed = true;
+    this.#vault.close(this.fd);
   }
 }

@@ -34,6 +34,8 @@ export class Builder {
   tenantOutside: Domain | undefined;
   /** The container L1's two processes live in; it outlives either. */
   #container: Launched | undefined;
+  /** A connection of L1 to H0, which each process of H1 gets. */
+  #outerFd = -1;
   readonly #planned = new Map<string, PlannedDomain>();
 
   constructor(o: {
@@ -79,6 +81,8 @@ export class Builder {
     for (const role of ['front', 'relay', 'back'] as const) await this.#stopRole(role);
     await this.#hypervisors.get('H1')?.close();
     await this.#container?.stop(GRACE_MS);
+    if (this.#outerFd >= 0) addon().close(this.#outerFd);
+    this.#outerFd = -1;
     await this.#hypervisors.get('H0')?.close();
     for (const launched of this.#launched) if (launched.running) await launched.kill();
     for (const domain of this.domains) domain.release();
@@ -107,11 +111,20 @@ export class Builder {
     const options = {
       name,
       directory: join(this.#claim.directory, name),
+      keeper: this.#config.keepers,
       ...(this.#signal === undefined ? {} : { signal: this.#signal }),
       ...(this.#log === undefined ? {} : { log: this.#log }),
     };
     const hypervisor = await Hypervisor.start(options, inner);
     this.#hypervisors.set(name, hypervisor);
+    if (hypervisor.keeper) this.#own(hypervisor.keeper);
+    this.#own(hypervisor.process!);
+  }
+
+  /** A new hypervisor process, which goes on where the one before was. */
+  async restartHypervisor(name: LayerName): Promise<void> {
+    const hypervisor = this.hypervisor(name);
+    await hypervisor.restart();
     this.#own(hypervisor.process!);
   }
 
@@ -141,10 +154,8 @@ export class Builder {
       ...this.#ownContainer(planned),
       rw: [directory],
     });
-    const outerFd = await outer.connect();
-    await this.#startHypervisor('H1', { ...this.#inTenant(), outerFd }).finally(() =>
-      addon().close(outerFd),
-    );
+    this.#outerFd = await outer.connect();
+    await this.#startHypervisor('H1', { ...this.#inTenant(), outerFd: this.#outerFd });
     const inner = await this.hypervisor('H1').createDomain({
       name: 'L1',
       domid: 0,

@@ -21,7 +21,7 @@ export function packageRoot(): string {
 }
 
 /** Executables the package builds. */
-export type Executable = 'nestfrontd' | 'nf-launch' | 'nf-netperf' | 'nf-window';
+export type Executable = 'nestfrontd' | 'nf-launch' | 'nf-keeper' | 'nf-netperf' | 'nf-window';
 
 /**
  * Path of one of our executables.

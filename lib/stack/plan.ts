@@ -59,7 +59,7 @@ export interface StackPlan {
   readonly disks: readonly PlannedDisk[];
   readonly resources: {
     readonly hypervisors: number;
-    /** Hypervisors, drivers and what holds L1's namespaces; each has a launcher beside. */
+    /** Hypervisors, keepers, drivers, what holds L1's namespaces; each has a launcher beside. */
     readonly processes: number;
     /** Processes that move each device's data. */
     readonly dataProcesses: Readonly<Record<string, number>>;
@@ -221,7 +221,7 @@ export function planStack(config: CheckedStackConfig): StackPlan {
     disks,
     resources: {
       hypervisors: nested ? 2 : 1,
-      processes: (nested ? 3 : 1) + domains.length,
+      processes: (nested ? 3 : 1) + (config.keepers ? (nested ? 2 : 1) : 0) + domains.length,
       dataProcesses: Object.fromEntries(
         [...devices, ...disks].map((d) => [d.name, dataProcesses(d.path)]),
       ),

@@ -137,6 +137,10 @@ export const stackSchema = z.strictObject({
     .strictObject({ back: cpu.optional(), relay: cpu.optional(), front: cpu.optional() })
     .default({})
     .describe('CPU each poller is pinned to'),
+  keepers: z
+    .boolean()
+    .default(true)
+    .describe('hypervisors that die are started again, by what a keeper process beside them holds'),
   restart: z
     .enum(['never', 'always'])
     .default('never')

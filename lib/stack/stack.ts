@@ -53,7 +53,7 @@ export class Stack implements AsyncDisposable {
   readonly #devices = new Map<string, StackDevice>();
   #disks: ReadonlyMap<string, StackDisk> = new Map();
   readonly #notice: (line: string) => void;
-  readonly #restarting = new Map<StackDomain, Promise<void>>();
+  readonly #restarting = new Map<string, Promise<void>>();
   readonly #supervisor: Supervisor;
   #closing: Promise<void> | undefined;
 
@@ -197,40 +197,61 @@ export class Stack implements AsyncDisposable {
     const links = [...this.devices.flatMap(linkRecords), ...this.disks.flatMap(diskLinkRecords)];
     this.#claim.update({ phase: 'running', domains, links });
     for (const domain of this.domains) this.#watch(domain);
+    for (const name of nested ? (['H0', 'H1'] as const) : (['H0'] as const))
+      this.#watchHypervisor(name);
   }
 
   /** Tells when a domain's driver ends; with `restart: always` starts it again. */
   #watch(domain: StackDomain): void {
     const { pid } = domain;
     void domain.exited.then((how) => {
-      if (this.#closing !== undefined || this.#restarting.has(domain)) return;
+      if (this.#closing !== undefined || this.#restarting.has(domain.name)) return;
       this.#notice(`domain ${domain.name} ended (${how})`);
       if (this.config.restart !== 'always' || domain.pid !== pid) return;
       this.#supervisor.run(domain.name, () => this.restart(domain.name));
     });
   }
 
+  /** The same for a hypervisor: it is started again always, if its keeper lives. */
+  #watchHypervisor(name: LayerName): void {
+    const { process } = this.hypervisor(name);
+    void process?.exited.then((how) => {
+      if (this.#closing !== undefined || this.#restarting.has(name)) return;
+      const { keeper } = this.hypervisor(name);
+      const isLost = keeper?.running !== true;
+      this.#notice(`hypervisor ${name} ended (${how})${isLost ? ', and has no keeper' : ''}`);
+      if (!isLost) this.#supervisor.run(name, () => this.restart(name));
+    });
+  }
+
   /**
-   * Starts a domain's driver process anew; one that still runs is killed. Its devices reconnect by
-   * themselves: what to expect of each mode is in docs/relay.md. A domain that is its driver's
-   * container (all but L1) starts with fresh namespaces.
-   * @param name `L0`, `L1`, or a guest
-   * @throws NestfrontError `NF_ENOENT` no such domain; `NF_EBUSY` being restarted already, or the
-   *   stack is closing; `NF_ECONNRESET` its hypervisor is gone
+   * Starts a domain's driver process, or a hypervisor process, anew; one that still runs is killed.
+   * Devices reconnect by themselves after a driver's restart and go on through a hypervisor's: what
+   * to expect of each mode is in docs/relay.md. A domain that is its driver's container (all but
+   * L1) starts with fresh namespaces.
+   * @param name `L0`, `L1`, or a guest; `H0`, `H1`
+   * @throws NestfrontError `NF_ENOENT` there is none of that name; `NF_EBUSY` it is being restarted
+   *   already, or the stack is closing; `NF_ENOSYS` a hypervisor without a keeper; `NF_ENODEV` its
+   *   keeper has ended; `NF_ECONNRESET` the domain's hypervisor is gone
    */
   async restart(name: string): Promise<void> {
-    const domain = this.domain(name);
-    if (this.#closing !== undefined || this.#restarting.has(domain))
+    const isHypervisor = name === 'H0' || (name === 'H1' && this.#plan.nested);
+    const domain = isHypervisor ? undefined : this.domain(name);
+    if (this.#closing !== undefined || this.#restarting.has(name))
       throw new NestfrontError('NF_EBUSY', 'stack.restart', `${name} is being restarted or closed`);
-    const work = this.#builder.restart(domain);
-    this.#restarting.set(domain, work);
+    const work =
+      domain === undefined
+        ? this.#builder.restartHypervisor(name as LayerName)
+        : this.#builder.restart(domain);
+    this.#restarting.set(name, work);
     try {
       await work;
     } finally {
-      this.#restarting.delete(domain);
+      this.#restarting.delete(name);
     }
     this.#claim.update({ domains: this.domains.map(domainRecord) });
-    this.#watch(domain);
+    if (domain === undefined) this.#watchHypervisor(name as LayerName);
+    else this.#watch(domain);
   }
 }
 

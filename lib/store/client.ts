@@ -227,6 +227,8 @@ export class StoreClient extends StoreView implements AsyncDisposable {
       return;
     }
     const pending = this.#pending.get(reqId);
+    // again: a server killed after an answer cannot know that it was sent
+    if (pending === undefined && reqId > 0 && reqId < this.#nextId) return;
     if (pending === undefined) throw new Error(`an answer to request ${reqId}, never made`);
     this.#pending.delete(reqId);
     if (type === pending.type) return pending.resolve(Buffer.from(payload));

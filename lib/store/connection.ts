@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-import type { Socket } from 'node:net';
 import type { Account } from './account.js';
 import type { Caller } from './perms.js';
 import type { Transaction } from './transaction.js';
@@ -14,6 +13,18 @@ const EVENT_BYTES_MAX = 1024 * 1024;
 /** Requests in a row before others get their turn. */
 const REQUESTS_PER_TURN = 32;
 
+/** What a connection needs of its stream: a net.Socket, or what stands for one. */
+export interface StoreSocket {
+  readonly writableLength: number;
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  on(event: 'drain' | 'error' | 'end' | 'close', listener: () => void): unknown;
+  /** One whole message; `taken` is called once the kernel has it. */
+  write(message: Buffer, taken?: () => void): unknown;
+  pause(): unknown;
+  resume(): unknown;
+  destroy(): unknown;
+}
+
 export interface StoreConnectionHost {
   /** Sends exactly one reply. */
   handle(connection: StoreConnection, message: XsMessage): void;
@@ -27,7 +38,7 @@ export class StoreConnection {
   readonly watches = new Map<string, Watch>();
   readonly transactions = new Map<number, Transaction>();
   #nextTransaction = 1;
-  readonly #socket: Socket;
+  readonly #socket: StoreSocket;
   readonly #host: StoreConnectionHost;
   readonly #reader = new MessageReader();
   /** Events not yet given to the socket: path and token, each once. */
@@ -39,7 +50,7 @@ export class StoreConnection {
   #stalled = false;
   #closed = false;
 
-  constructor(socket: Socket, account: Account, host: StoreConnectionHost) {
+  constructor(socket: StoreSocket, account: Account, host: StoreConnectionHost) {
     this.#socket = socket;
     this.account = account;
     account.connections++;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { Socket } from 'node:net';
-import { StoreConnection } from './connection.js';
+import { StoreConnection, type StoreSocket } from './connection.js';
 import { Account, usage } from './account.js';
 import { removeOwned } from './domainrequests.js';
 import { handle } from './handlers.js';
@@ -96,7 +96,7 @@ export class StoreServer {
    * @param connectionsMax StoreError ENOSPC when the domain has so many already
    */
   attach(
-    from: number | Socket,
+    from: number | StoreSocket,
     domid: number,
     privileged: boolean,
     connectionsMax = Infinity,

@@ -144,6 +144,7 @@ test('the JSON schema is of the same source', (t) => {
     'devices',
     'disks',
     'isolation',
+    'keepers',
     'name',
     'network',
     'notify',

@@ -79,7 +79,7 @@ static bool break_header(struct fakehv *h, struct fakehv_answer *a)
 		r->flags = 0;
 		return true;
 	case FAKEHV_SEQ_OLD:
-		r->seq--;
+		r->seq -= 2; /* the last one again would be passed over */
 		return true;
 	case FAKEHV_SEQ_NEW:
 		r->seq++;

@@ -15,6 +15,7 @@ const HEADERS: Record<string, string> = {
   'ring.h': 'ring',
   'layer.h': 'layer',
   'hvmsg.h': 'layer',
+  'keep.h': 'base',
   'xen.h': 'layer',
   'store.h': 'xenbus',
   'device.h': 'xenbus',

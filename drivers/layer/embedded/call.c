@@ -170,16 +170,26 @@ static int receive(struct nf__embedded *e, struct nf__hv_call *c)
 	return 1;
 }
 
-/* 1: the reply to this request; 0: a late one to a request that timed out (closed); or -EPROTO. */
+/*
+ * 1: the reply to this request; 0: one that is closed and forgotten: to a request that timed out,
+ * or the last one again, once, since a hypervisor killed after an answer cannot know that it was
+ * sent; or -EPROTO.
+ */
 static int classify(struct nf__embedded *e, struct nf__hv_call *c)
 {
 	const struct nf_hv_header *h = c->reply, *q = c->request;
 	uint32_t ahead = h->seq - e->answered;
 
+	if (ahead == 0 && !e->is_repeated && h->magic == NF_HV_MAGIC && h->flags == REPLY_FLAG) {
+		e->is_repeated = e->answered != 0;
+		nf__hv_close_fds(c, 0);
+		return e->is_repeated ? 0 : fail(e, -EPROTO);
+	}
 	if (h->magic != NF_HV_MAGIC || h->flags != REPLY_FLAG || ahead == 0 ||
 	    ahead > e->seq - e->answered)
 		return nf__hv_broken(e, c);
 	e->answered = h->seq;
+	e->is_repeated = false;
 	if (h->seq != e->seq) {
 		nf__hv_close_fds(c, 0);
 		return 0;

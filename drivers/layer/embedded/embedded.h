@@ -35,6 +35,7 @@ struct nf__embedded {
 	pthread_mutex_t lock; /* everything below, and the socket */
 	uint32_t seq;
 	uint32_t answered; /* seq of the last reply seen */
+	bool is_repeated;  /* it came twice */
 	int error;	   /* 0 or sticky: -ECONNRESET, -EPROTO */
 	uint8_t *in;	   /* NF_HV_MESSAGE_MAX bytes: the last reply */
 	int table_fd;
