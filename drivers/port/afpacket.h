@@ -21,7 +21,7 @@ struct nf__afp {
 	int ifindex;
 	uint32_t allowed; /* enum nf_port_features get may hand out */
 	bool is_back;
-	uint32_t quiet; /* empty gets since the last look at the socket */
+	uint32_t quiet; /* empty gets since the last frame */
 
 	/* TPACKET_V3: blocks of frames; a block is the kernel's again after its last frame */
 	uint8_t *ring;

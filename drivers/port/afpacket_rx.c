@@ -237,16 +237,23 @@ static int take(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs, struct n
 	return rc;
 }
 
+/* What the ring had no room for; reading it begins it anew. */
+static void count_ring_drops(struct nf_port *p)
+{
+	const struct nf__afp *a = p->priv;
+	struct tpacket_stats_v3 s = {0};
+	socklen_t n = sizeof(s);
+	if (getsockopt(a->fd, SOL_PACKET, PACKET_STATISTICS, &s, &n) == 0)
+		nf__port_count_drop(p, a->is_back, false, s.tp_drops);
+}
+
 int nf__afp_check(struct nf_port *p)
 {
 	struct nf__afp *a = p->priv;
-	struct tpacket_stats_v3 s = {0};
 	int error = 0;
-	socklen_t n = sizeof(s);
+	socklen_t n = sizeof(error);
 
-	if (getsockopt(a->fd, SOL_PACKET, PACKET_STATISTICS, &s, &n) == 0)
-		nf__port_count_drop(p, a->is_back, false, s.tp_drops);
-	n = sizeof(error);
+	count_ring_drops(p);
 	if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
 		return -ENODEV;
 	return nf__iface_is_there(a->fd, a->ifindex) ? 0 : -ENODEV;
@@ -279,5 +286,7 @@ int nf__afp_get(struct nf_port *p, struct nf_buf *bufs, uint32_t nbufs, struct n
 		a->quiet = 0;
 		return (int)done;
 	}
-	return ++a->quiet % QUIET ? 0 : nf__afp_check(p);
+	if (++a->quiet == 1) /* the end of a burst */
+		count_ring_drops(p);
+	return a->quiet % QUIET ? 0 : nf__afp_check(p);
 }
