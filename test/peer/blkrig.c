@@ -193,6 +193,8 @@ int blkrig_phase(const struct blkrig_end *e)
 void blkrig_turn(struct blkrig *b)
 {
 	rig_turn(b->r);
+	if (b->also)
+		b->also();
 	for (uint32_t i = 0; i < BLKRIG_ENDS; i++) {
 		struct blkrig_end *e = &b->ends[i];
 		if (!e->is_used)

@@ -58,6 +58,7 @@ struct blkrig_end {
 struct blkrig {
 	struct rig *r; /* borrowed: world, poller, domains */
 	struct blkrig_end ends[BLKRIG_ENDS];
+	void (*also)(void); /* turned with it; may be NULL */
 	uint64_t serial;
 };
 
