@@ -18,6 +18,7 @@ const COMMANDS: readonly (readonly [name: string, summary: string])[] = [
   ['exec', "run a program inside a domain's namespaces"],
   ['plan', 'check a configuration and say what it takes'],
   ['net', 'network devices of running stacks'],
+  ['disk', 'disks: of running stacks, or one by itself'],
   ['counters', 'live counters of a domain'],
   ['lab', 'real Xen under QEMU: scenarios that prove the drivers'],
   ['gc', 'remove what stacks that died left behind'],

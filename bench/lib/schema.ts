@@ -29,6 +29,10 @@ export const BENCHES = [
   'tcp_maerts',
   'tcp_rr',
   'line',
+  'seq_write',
+  'seq_read',
+  'rand_write',
+  'rand_read',
 ] as const;
 export const PATHS = ['native', 'splice', 'single', 'copy', 'translate', 'direct', 'mux'] as const;
 
@@ -42,7 +46,14 @@ export const resultSchema = z.object({
   direction: z.enum(['tx', 'rx']).optional(),
   frameBytes: z.int().positive().optional(),
   messageBytes: z.int().positive().optional(),
+  blockBytes: z.int().positive().optional(),
+  queueDepth: z.int().positive().optional(),
   queues: z.int().positive().optional(),
+  /** Where a disk's sectors are. */
+  port: z.enum(['file', 'block', 'mem', 'null', 'nbd']).optional(),
+  cache: z.enum(['direct', 'buffered', 'none']).optional(),
+  /** Whose loop `native` is. */
+  nativeBy: z.enum(['fio', 'own']).optional(),
   batch: z.int().positive().optional(),
   notify: z.enum(['poll', 'adaptive', 'event']).optional(),
   tool: z.enum(['nf-window', 'nf-netperf', 'iperf3']).optional(),
@@ -56,6 +67,7 @@ export const resultSchema = z.object({
   packetsPerSecond: spread.optional(),
   bitsPerSecond: spread.optional(),
   bytesPerSecond: spread.optional(),
+  operationsPerSecond: spread.optional(),
   transactionsPerSecond: spread.optional(),
   latencyNs: latency.optional(),
   latencyByClass: z.object({ near: latency.optional(), far: latency.optional() }).optional(),

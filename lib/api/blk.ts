@@ -71,6 +71,11 @@ export class BlkLink extends DeviceLink<Blkfront, Blkback> {
     await writeNodes(options, keys);
     return new BlkLink(options);
   }
+
+  /** A disk whose nodes are there already. Its shape is in them: options beyond that are unused. */
+  static of(options: BlkOptions): BlkLink {
+    return new BlkLink(options);
+  }
 }
 
 /** A disk through both layers. */

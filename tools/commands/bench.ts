@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nestfront bench net|tcp|line: one part of the main job with everything chosen by flags.
+// nestfront bench net|tcp|line|blk: one part of the main job with everything chosen by flags.
 import type { Command } from 'commander';
 import { environment, finished } from '../../bench/lib/environment.js';
 import { Rig, placement, type VariantSpec } from '../../bench/lib/rig.js';
@@ -12,6 +12,7 @@ import { tcpMaerts } from '../../bench/tcp_maerts.js';
 import { tcpRr } from '../../bench/tcp_rr.js';
 import { tcpStream } from '../../bench/tcp_stream.js';
 import { NestfrontError } from '../../lib/errors.js';
+import { defineBlk } from '../benchblk.js';
 import { chosen, number, numbers } from '../benchflags.js';
 import { defineLine } from '../benchline.js';
 import { table, type CommandContext, type CommandModule } from '../command.js';
@@ -135,8 +136,12 @@ function rows(results: readonly Result[]): string[] {
   ]);
 }
 
-function finish(report: Report, flags: Flags, context: CommandContext): void {
-  const lines = rows(report.results);
+function finish(
+  report: Report,
+  flags: Pick<Flags, 'json'>,
+  context: CommandContext,
+  lines = rows(report.results),
+): void {
   for (const s of report.skipped)
     lines.push(`skipped ${s.bench} ${s.path ?? ''}: ${s.reason}; ${s.remedy}`);
   lines.forEach((line) => context.print(line));
@@ -179,6 +184,9 @@ export const command: CommandModule = {
         const filled = { ...check(flags), repeat: flags.repeat ?? 1 };
         finish(await net(filled, context), filled, context);
       });
+    defineBlk(command, context, (report, lines, json) =>
+      finish(report, json === undefined ? {} : { json }, context, lines),
+    );
     common(
       command.command('tcp').description('TCP between the kernels at both ends'),
       ['native', 'splice', ...STACKED].join(','),
