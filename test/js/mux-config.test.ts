@@ -43,7 +43,7 @@ test('devices that share an outer device agree on it', (t) => {
   t.notThrows(() => checkConfig(stack(member('a'), member('b'), member('c'))));
   t.regex(
     refusal(t, stack(member('a'), member('b', { back: { port: 'gen' } }))),
-    /devices\[1\]\.back\.port is "gen", but devices\[0\] on the same outer device "mux" has "tap:t0"/,
+    /devices\[1\]\.back\.port is "gen", but devices\[0\] on the same outer device "mux" has/,
   );
   t.notThrows(() =>
     checkConfig(stack(member('a'), member('b', { outer: 'other', back: { port: 'tap:t1' } }))),

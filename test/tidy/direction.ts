@@ -24,6 +24,7 @@ const HEADERS: Record<string, string> = {
   'blk.h': 'blk',
   'blkrelay.h': 'relay',
   'blkport.h': 'port',
+  'mux.h': 'relay',
   'net.h': 'net',
   'port.h': 'port',
   'offload.h': 'port',

@@ -80,7 +80,8 @@ server.listen(Number(process.argv[1]), '0.0.0.0');`;
 
 const CLIENT = `${STREAM}
 function attempt(tries) {
-  const socket = net.connect({ host: process.argv[1], port: Number(process.argv[2]), allowHalfOpen: true });
+  const [, host, port] = process.argv;
+  const socket = net.connect({ host, port: Number(port), allowHalfOpen: true });
   socket.on('connect', () => void both(socket, 'client'));
   socket.on('error', (error) => {
     if (error.code !== 'ECONNREFUSED' || tries === 0) throw error;
