@@ -11,8 +11,12 @@ events() {
 # words END FILE: every block of a page of counters that is used, as 64 numbers
 words() {
 	[ -e $2 ] || return 0
-	od -A n -t u8 -v -w512 $2 | tr -s ' ' | grep -v '^[ 0]*$' | tail -n +2 |
-		sed "s/^ */end=$1 words=/; s/ /,/2g"
+	# the page's header is no block; in a block's first word, above its sequence, is its kind
+	od -A n -t u8 -v -w512 $2 | awk -v end=$1 'NR > 1 && $1 >= 4294967296 {
+		printf "end=%s words=%s", end, $1
+		for (i = 2; i <= NF; i++) printf ",%s", $i
+		print ""
+	}'
 }
 
 # Packets of 60 bytes as fast as the kernel makes them. flood INTERFACE SECONDS MAC
@@ -39,7 +43,7 @@ counts() {
 	_daemon=$(pidof nestfrontd | cut -d' ' -f1)
 	[ -n "$_daemon" ] &&
 		awk '{ print "C end=guest user=" $14 " system=" $15 }' /proc/$_daemon/stat
-	echo "C end=guest events=$(events eth0- nestfrontd)"
+	echo "C end=guest events=$(events vif0- nestfrontd)"
 	words front /run/nestfront/front/counters | sed 's/^/C /'
 	[ -e /tmp/nested.pid ] || return 0
 	kill -USR2 $(cat /tmp/nested.pid) # nested.js writes now
