@@ -122,12 +122,13 @@ export class KeptStream implements StoreSocket {
     if (this.#inHand === 0) this.#flush();
   }
 
+  /** One request at a time is read anyway. */
   pause(): void {
-    if (!this.#isClosed) this.#socket.pause();
+    /* nothing to stop */
   }
 
   resume(): void {
-    if (!this.#isClosed) this.#socket.resume();
+    /* nothing was stopped */
   }
 
   /** Idempotent. */
@@ -155,11 +156,8 @@ export class KeptStream implements StoreSocket {
   }
 
   #save(): void {
-    const fact: StreamFact = {
-      ...this.#who,
-      fd: this.#vault.idOf(this.#fd),
-      watches: [...this.#watches],
-    };
+    const fd = this.#vault.idOf(this.#fd);
+    const fact: StreamFact = { ...this.#who, fd, watches: [...this.#watches] };
     this.#vault.put(`S${this.uid}`, fact);
   }
 

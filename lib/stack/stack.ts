@@ -13,8 +13,8 @@ import type { StackDomain } from './domain.js';
 import { decideIsolation } from './mounts.js';
 import { dataProcesses, planStack, type LayerName, type StackPlan } from './plan.js';
 import { Claim } from './registry.js';
+import { Restarts } from './restarts.js';
 import type { CheckedStackConfig, StackConfig } from './schema.js';
-import { Supervisor } from './supervisor.js';
 
 /** How a stack is brought up. */
 export interface StackOptions {
@@ -52,9 +52,7 @@ export class Stack implements AsyncDisposable {
   readonly #plan: StackPlan;
   readonly #devices = new Map<string, StackDevice>();
   #disks: ReadonlyMap<string, StackDisk> = new Map();
-  readonly #notice: (line: string) => void;
-  readonly #restarting = new Map<string, Promise<void>>();
-  readonly #supervisor: Supervisor;
+  readonly #restarts: Restarts;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -64,14 +62,15 @@ export class Stack implements AsyncDisposable {
     o: StackOptions,
     notice: (line: string) => void,
   ) {
-    this.#notice = notice;
-    this.#supervisor = new Supervisor(notice);
     this.name = config.name;
     this.config = config;
     this.isolated = isolated;
     this.#claim = claim;
     this.#plan = planStack(config);
     this.#builder = new Builder({ config, claim, isolated, log: o.log, signal: o.signal });
+    this.#restarts = new Restarts(this.#builder, notice, config.restart === 'always', (name) =>
+      this.restart(name),
+    );
   }
 
   /**
@@ -161,8 +160,7 @@ export class Stack implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#claim.update({ phase: 'closing' });
-    this.#supervisor.close();
-    await Promise.allSettled(this.#restarting.values());
+    await this.#restarts.close();
     await this.#builder.stop();
     this.#claim.release();
   }
@@ -196,32 +194,9 @@ export class Stack implements AsyncDisposable {
     const domains = this.domains.map(domainRecord);
     const links = [...this.devices.flatMap(linkRecords), ...this.disks.flatMap(diskLinkRecords)];
     this.#claim.update({ phase: 'running', domains, links });
-    for (const domain of this.domains) this.#watch(domain);
+    for (const domain of this.domains) this.#restarts.watch(domain);
     for (const name of nested ? (['H0', 'H1'] as const) : (['H0'] as const))
-      this.#watchHypervisor(name);
-  }
-
-  /** Tells when a domain's driver ends; with `restart: always` starts it again. */
-  #watch(domain: StackDomain): void {
-    const { pid } = domain;
-    void domain.exited.then((how) => {
-      if (this.#closing !== undefined || this.#restarting.has(domain.name)) return;
-      this.#notice(`domain ${domain.name} ended (${how})`);
-      if (this.config.restart !== 'always' || domain.pid !== pid) return;
-      this.#supervisor.run(domain.name, () => this.restart(domain.name));
-    });
-  }
-
-  /** The same for a hypervisor: it is started again always, if its keeper lives. */
-  #watchHypervisor(name: LayerName): void {
-    const { process } = this.hypervisor(name);
-    void process?.exited.then((how) => {
-      if (this.#closing !== undefined || this.#restarting.has(name)) return;
-      const { keeper } = this.hypervisor(name);
-      const isLost = keeper?.running !== true;
-      this.#notice(`hypervisor ${name} ended (${how})${isLost ? ', and has no keeper' : ''}`);
-      if (!isLost) this.#supervisor.run(name, () => this.restart(name));
-    });
+      this.#restarts.watch(name);
   }
 
   /**
@@ -237,21 +212,8 @@ export class Stack implements AsyncDisposable {
   async restart(name: string): Promise<void> {
     const isHypervisor = name === 'H0' || (name === 'H1' && this.#plan.nested);
     const domain = isHypervisor ? undefined : this.domain(name);
-    if (this.#closing !== undefined || this.#restarting.has(name))
-      throw new NestfrontError('NF_EBUSY', 'stack.restart', `${name} is being restarted or closed`);
-    const work =
-      domain === undefined
-        ? this.#builder.restartHypervisor(name as LayerName)
-        : this.#builder.restart(domain);
-    this.#restarting.set(name, work);
-    try {
-      await work;
-    } finally {
-      this.#restarting.delete(name);
-    }
+    await this.#restarts.run(domain ?? (name as LayerName));
     this.#claim.update({ domains: this.domains.map(domainRecord) });
-    if (domain === undefined) this.#watchHypervisor(name as LayerName);
-    else this.#watch(domain);
   }
 }
 

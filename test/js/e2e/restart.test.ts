@@ -37,3 +37,27 @@ for (const path of e.NESTED)
     t.is(await device.link.front.error(), undefined);
     t.is(await device.relay!.outer.back.error(), undefined);
   });
+
+for (const name of ['L0', 'L2', 'guest'] as const)
+  isolated(`${name} is started again: all its devices reconnect`, async (t) => {
+    const stack = await e.up(t, { devices: e.genDevices(e.PATHS) });
+    const devices = stack.devices.filter((d) => name === 'L0' || d.front.name === name);
+    const start = (): void => {
+      for (const device of devices)
+        device.front.control.order(device.devid, { mode: 'send', frameBytes: 1500 });
+    };
+    start();
+    for (const device of devices)
+      await e.eventually(t, () => e.sunk(device) > 1000, `${device.name} flows`);
+    process.kill(stack.domain(name).pid, 'SIGKILL');
+    await stack.restart(name);
+    start();
+    for (const device of devices) {
+      const count = e.sunk(device);
+      const flows = (): boolean => e.sunk(device) > count + 1000 || e.sunk(device) < count;
+      await e.eventually(t, flows, `${device.name} flows again`, 15_000);
+      const again = e.sunk(device);
+      await e.eventually(t, () => e.sunk(device) > again + 1000, `${device.name} goes on`);
+      t.is(await device.link.front.state(), 'Connected', device.name);
+    }
+  });
