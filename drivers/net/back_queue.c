@@ -131,6 +131,7 @@ int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 	nf_store64(&q->j.tx_redo, rings->tx.rsp_prod);
 	q->item.ops = &queue_ops;
 	q->item.counters = counters; /* rounds and sleeps */
+	q->item.watch = port->idle_poll;
 	q->rings = rings;
 	q->layer = layer;
 	q->port = port;

@@ -83,10 +83,22 @@ static bool control_changed(struct nf_poller *p)
 	return true;
 }
 
+/* Only who acts on the control page is worth waking up for it: a thousand idle devices must not
+ * cost fifty wake-ups a second each. */
+static bool watches_control(const struct nf_poller *p)
+{
+	if (!p->cfg.control)
+		return false;
+	for (uint32_t i = 0; i < p->count; i++)
+		if (p->items[i]->watch && !p->items[i]->error)
+			return true;
+	return false;
+}
+
 void nf__poller_block(struct nf_poller *p)
 {
 	uint32_t n = collect(p);
-	bool watch = p->cfg.control && p->count;
+	bool watch = watches_control(p);
 
 	/* items have looked at the page since it was last compared; look again after taking a copy
 	 */

@@ -5,6 +5,7 @@
 #include "nf/poll.h"
 #include "tap.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -247,6 +248,7 @@ static void park(enum nf_poll_mode mode, const char *name)
 
 	queue_init(&q);
 	queue_init(&late);
+	q.item.watch = 1;
 	nf_poller_attach(p, &q.item);
 	nf_store_relaxed(&q.work, mode == NF_POLL_BUSY ? UINT32_MAX : 0);
 	nf_store_relaxed(&rw->park, 1);
@@ -279,6 +281,49 @@ static void park(enum nf_poll_mode mode, const char *name)
 	nf_poller_stop(p);
 	close(q.fd);
 	close(late.fd);
+	munmap(rw, sizeof(*rw));
+}
+
+/* How often other threads of this process went to sleep so far. */
+static uint64_t sleeps(void)
+{
+	uint64_t sum = 0;
+	DIR *tasks = opendir("/proc/self/task");
+	for (struct dirent *e; tasks && (e = readdir(tasks));) {
+		char path[300], line[128];
+		if (atoi(e->d_name) == 0 || atoi(e->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", e->d_name);
+		FILE *f = fopen(path, "r");
+		while (f && fgets(line, sizeof(line), f))
+			if (strncmp(line, "voluntary_ctxt_switches:", 24) == 0)
+				sum += strtoull(line + 24, NULL, 10);
+		if (f)
+			fclose(f);
+	}
+	if (tasks)
+		closedir(tasks);
+	return sum;
+}
+
+static void idle_with_control(uint32_t watch, bool quiet)
+{
+	const struct nf_control_page *ro;
+	struct nf_control_page *rw = control_pages(&ro);
+	struct queue q;
+	struct nf_poller *p = start(NF_POLL_EVENT, ro);
+
+	queue_init(&q);
+	q.item.watch = watch;
+	nf_poller_attach(p, &q.item);
+	usleep(100000);
+	uint64_t n = sleeps();
+	usleep(1000000);
+	n = sleeps() - n;
+	ok(quiet ? n <= 2 : n >= 5, "an idle item that %s the control page: %llu wake-ups a second",
+	   watch ? "watches" : "does not watch", (unsigned long long)n);
+	nf_poller_stop(p);
+	close(q.fd);
 	munmap(rw, sizeof(*rw));
 }
 
@@ -348,6 +393,8 @@ int main(void)
 	failure();
 	park(NF_POLL_BUSY, "busy");
 	park(NF_POLL_EVENT, "event");
+	idle_with_control(0, true);
+	idle_with_control(1, false);
 	refusals();
 	return done();
 }

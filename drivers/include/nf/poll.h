@@ -48,6 +48,7 @@ struct nf_poll_item {
 	struct nf_poller *poller;     /* NULL while detached */
 	int error;		      /* why it was stopped; 0 runs */
 	struct nf_counters *counters; /* rounds and sleeps are counted here; may be NULL */
+	uint32_t watch; /* 1: it acts on the control page; a sleeping poller looks there */
 };
 
 struct nf_poller_config {
