@@ -182,7 +182,7 @@ export interface NativeLayer {
 
 export interface Native {
   SeqSocket: new (fd: number, events: SeqSocketEvents, peek?: boolean) => NativeSeqSocket;
-  /** @param fd from `unixListen`; owned, but not on failure. Each connection's is the callback's. */
+  /** @param fd from `unixListen`, owned but on failure. A connection's is the callback's. */
   SeqListener: new (fd: number, onConnection: (fd: number) => void) => NativeSeqListener;
   /** A listening descriptor at a path, whose file has `mode` from the start. */
   unixListen(path: string, type: number, mode: number): number;
