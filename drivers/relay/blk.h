@@ -110,6 +110,21 @@ struct nf_blk_relay {
 	struct nf_counters spare;
 };
 
+static inline bool nf__blk_is_direct(const struct nf_blk_relay *r)
+{
+	return r->cfg.mode == NF_RELAY_DIRECT;
+}
+
+/* ---- blk_join.c: negative after saying why ---- */
+int nf__blk_link_fail(struct nf_blk_relay *r, int error, const char *why);
+/* Outer is PREPARED: donates and lets the inner end offer. -EAGAIN: L2 still holds grefs of its
+ * last connection. */
+int nf__blk_link_offer(struct nf_blk_relay *r);
+/* Inner is MAPPED: L2's wishes go to the outer end. */
+int nf__blk_link_release(struct nf_blk_relay *r);
+/* Outer is RUNNING: accepts L2 and starts the queues. */
+int nf__blk_link_start(struct nf_blk_relay *r);
+
 int nf__blk_link_open(struct nf_blk_relay *r);
 int nf__blk_link_step(struct nf_blk_relay *r);
 void nf__blk_link_close(struct nf_blk_relay *r);
