@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // attach() to real Xen, against a folder that looks like a guest's /dev/xen with a store behind it.
-import { readdirSync, readlinkSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readlinkSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { attach, Counters, NestfrontError } from '../../lib/index.js';
 import { StoreClient } from '../../lib/store/client.js';
 import { native } from '../../lib/native.cjs';
+import { executable, packageRoot } from '../../lib/stack/paths.js';
 import { xenDir } from './helpers/xendir.js';
 import type { XenDir } from './helpers/xendir.js';
 
@@ -103,6 +107,61 @@ test.serial('drivers start in that domain, count, and stop', async (t) => {
   );
 });
 
+/** A vif of that domain, as a toolstack writes it; frames of it go nowhere. */
+async function writeVif(t: ExecutionContext, dir: XenDir): Promise<void> {
+  const [ours, theirs] = native.streamPair();
+  dir.server.attach(ours, 0, true);
+  const root = new StoreClient(theirs);
+  t.teardown(() => root.close());
+  const front = `/local/domain/${DOMID}/device/vif/0`;
+  const back = `/local/domain/0/backend/vif/${DOMID}/0`;
+  const nodes = {
+    [`${back}/frontend`]: front,
+    [`${back}/frontend-id`]: String(DOMID),
+    [`${back}/state`]: '1',
+    [`${front}/backend`]: back,
+    [`${front}/backend-id`]: '0',
+    [`${front}/handle`]: '0',
+    [`${front}/mac`]: '00:16:3e:00:00:01',
+    [`${front}/nestfront/port`]: 'null',
+    [`${front}/state`]: '1',
+  };
+  for (const [path, value] of Object.entries(nodes)) await root.write(path, value);
+}
+
+function run(program: string, ...args: string[]): Promise<{ code: number | null; out: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let out = '';
+    child.stdout.on('data', (text: Buffer) => (out += String(text)));
+    child.stderr.on('data', (text: Buffer) => (out += String(text)));
+    child.on('close', (code) => resolve({ code, out }));
+  });
+}
+
+test.serial('nestfront counters reads what a daemon keeps in its run directory', async (t) => {
+  const dir = await folder(t);
+  if (!dir) return;
+  await writeVif(t, dir);
+  const base = join(dir.path, 'run');
+  const args = ['--layer', `xen:${dir.path}`, '--run-dir', base, '--name', 'front'];
+  const daemon = spawn(executable('nestfrontd'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const exited = once(daemon, 'close');
+  t.teardown(async () => {
+    daemon.kill('SIGKILL');
+    await exited;
+  });
+  const page = join(base, 'front');
+  const cli = [join(packageRoot(), 'dist/tools/cli.js'), 'counters', page];
+  await once(daemon.stdout, 'data'); // ready
+  const { code, out } = await run(process.execPath, ...cli, '--json');
+  t.is(code, 0);
+  t.deepEqual(JSON.parse(out), { file: page, blocks: [] }, 'no back, no queue');
+  const wrong = await run(process.execPath, ...cli.slice(0, 2), join(base, 'back'));
+  t.is(wrong.code, 2);
+  t.regex(wrong.out, /does a nestfrontd/);
+});
+
 test('what is missing is told with what to do', async (t) => {
   const nowhere = await t.throwsAsync(attach({ layer: 'xen', directory: '/nowhere' }), {
     instanceOf: NestfrontError,
@@ -117,10 +176,9 @@ test('drivers that cannot start say why in the error', async (t) => {
   if (!dir) return;
   const domain = await attach({ layer: 'xen', directory: dir.path });
   t.teardown(() => domain.close());
-  const { unlinkSync } = await import('node:fs');
   unlinkSync(`${dir.path}/evtchn`);
   const error = await t.throwsAsync(domain.startDrivers(), { code: 'NF_ENODEV' });
-  t.regex(error!.message, /modprobe xen-evtchn/);
+  t.regex(error.message, /modprobe xen-evtchn/);
 });
 
 test('a watch of a descriptor refuses what it cannot watch', (t) => {

@@ -32,8 +32,8 @@ export interface XenDir {
 
 /**
  * A folder that looks like `/dev/xen` in a domain `domid`, a privileged one: plain files for the
- * devices, and a xenbus with one of our stores behind it. All openers of xenbus share one connection, so there may
- * be one at a time. Undefined without python3. Gone when the test ends.
+ * devices, and a xenbus with one of our stores behind it. All openers of xenbus share one
+ * connection, so there may be one at a time. Undefined without python3. Gone when the test ends.
  */
 export async function xenDir(t: ExecutionContext, domid: number): Promise<XenDir | undefined> {
   const path = mkdtempSync(join(tmpdir(), 'nf-xendir-'));
@@ -52,7 +52,7 @@ export async function xenDir(t: ExecutionContext, domid: number): Promise<XenDir
   t.teardown(async () => {
     bridge.kill();
     await exited;
-    await server.close();
+    server.close();
     listener.close();
   });
   const lines = createInterface({ input: bridge.stdout });
