@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
-// node packed.mjs TARBALL DIR: installs the tarball into an empty project and uses it as its users
-// do: ESM import, require, a Worker, the types of README's sample, the command.
+// node packed.mjs TARBALL DIR: installs the tarball into an empty project where there is no
+// compiler and uses it as its users do: ESM import, require, a Worker, the types of README's sample,
+// the command, a nested stack; the same with the other Nodes it has an addon for. Then once more
+// into another project, built from source.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
 const [tarball, dir] = process.argv.slice(2).map((p) => path.resolve(p));
 const clone = path.resolve(import.meta.dirname, '..');
 let failures = 0;
 
-function run(label, command, args) {
-  const r = spawnSync(command, args, { cwd: dir, encoding: 'utf8', timeout: 600_000 });
+function run(label, command, args, { cwd = dir, env = process.env } = {}) {
+  const r = spawnSync(command, args, { cwd, env, encoding: 'utf8', timeout: 600_000 });
   const ok = r.status === 0;
   console.log(`${label} … ${ok ? 'ok' : 'FAILED'}`);
   if (!ok) {
@@ -65,12 +69,32 @@ const files = {
 mkdirSync(dir, { recursive: true });
 for (const [name, text] of Object.entries(files)) writeFileSync(path.join(dir, name), text);
 
-if (run('npm install of the tarball', 'npm', ['install', '--no-fund', '--no-audit', tarball])) {
+/** A PATH with Node and a shell, and nothing that compiles. */
+function barePath() {
+  const bin = path.join(dir, 'bin');
+  mkdirSync(bin, { recursive: true });
+  for (const name of ['npm', 'npx', 'sh', 'env']) {
+    const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
+    symlinkSync(found, path.join(bin, name));
+  }
+  symlinkSync(process.execPath, path.join(bin, 'node'));
+  return bin;
+}
+
+/** Nodes that `npm run prebuilt` fetched: version -> program. */
+function otherNodes() {
+  const cache = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
+  const nodes = path.join(cache, 'nestfront', 'node');
+  const versions = existsSync(nodes) ? readdirSync(nodes).filter((v) => /^\d/.test(v)) : [];
+  return versions.map((v) => [v, path.join(nodes, v, 'bin', 'node')]);
+}
+
+const example = 'node_modules/nestfront/dist/tools/examples/embed.js';
+const install = ['install', '--no-fund', '--no-audit', tarball];
+const bare = { env: { ...process.env, PATH: barePath() } };
+if (run('npm install without a compiler', 'npm', install, bare)) {
   const types = path.join(dir, 'node_modules', '@types');
   if (!existsSync(types)) symlinkSync(path.join(clone, 'node_modules', '@types'), types);
-  run('ESM import', process.execPath, ['esm.mjs']);
-  run('require', process.execPath, ['require.cjs']);
-  run('Worker', process.execPath, ['worker.mjs']);
   run("types of README's sample", process.execPath, [
     path.join(clone, 'node_modules', 'typescript', 'bin', 'tsc'),
     '-p',
@@ -78,5 +102,23 @@ if (run('npm install of the tarball', 'npm', ['install', '--no-fund', '--no-audi
   ]);
   run('the command', 'npx', ['--no-install', 'nestfront', '--version']);
   run('doctor', 'npx', ['--no-install', 'nestfront', 'doctor']);
+  const nodes = otherNodes();
+  if (nodes.length < 3)
+    throw new Error('run `npm run prebuilt` first: the Nodes to try are missing');
+  for (const [version, node] of nodes) {
+    run(`Node ${version}: ESM import`, node, ['esm.mjs']);
+    run(`Node ${version}: require`, node, ['require.cjs']);
+    run(`Node ${version}: Worker`, node, ['worker.mjs']);
+    run(`Node ${version}: a nested stack`, node, [example]);
+  }
 }
+const source = path.join(dir, 'from-source');
+mkdirSync(source);
+for (const name of ['package.json', 'esm.mjs']) writeFileSync(path.join(source, name), files[name]);
+if (
+  run('npm install --build-from-source', 'npm', [...install, '--build-from-source'], {
+    cwd: source,
+  })
+)
+  run('ESM import', process.execPath, ['esm.mjs'], { cwd: source });
 process.exitCode = failures === 0 ? 0 : 1;

@@ -2,7 +2,9 @@
 'use strict';
 // Builds the addon, the daemons and (in a clone) the C tests with node-gyp. One line a step on the
 // terminal, everything in build/build.log; on failure the first errors and what to install.
-// A lock lets several builds of one tree take turns.
+// A lock lets several builds of one tree take turns. The npm package brings all of it built
+// (tools/build/prebuild.cjs): then nothing is compiled unless that does not run here, or
+// `npm install --build-from-source` asks for it.
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
@@ -101,7 +103,42 @@ function explain() {
     );
 }
 
+const fromSource = () => /^(true|nestfront)$/.test(process.env.npm_config_build_from_source ?? '');
+
+/** What the npm package brought, put where a build would have put it. False: build. */
+function usePrebuilt() {
+  const programs = path.join(ROOT, 'prebuilt');
+  const abi = `node-v${process.versions.modules}-${process.platform}-${process.arch}`;
+  const addon = path.join(ROOT, 'lib', 'binding', abi, 'nestfront.node');
+  // a clone builds: its tests are not in the package
+  const isPackage = fs.existsSync(programs) && !fs.existsSync(path.join(ROOT, 'test'));
+  if (!isPackage || fromSource()) return false;
+  const load = ['-e', `require(${JSON.stringify(addon)})`];
+  const tried = spawnSync(process.execPath, load, { encoding: 'utf8' });
+  if (tried.status === 0) {
+    const to = path.join(ROOT, 'build', 'Release');
+    fs.mkdirSync(to, { recursive: true });
+    for (const name of fs.readdirSync(programs).filter((n) => !n.endsWith('.json'))) {
+      fs.copyFileSync(path.join(programs, name), path.join(to, name));
+      fs.chmodSync(path.join(to, name), 0o755);
+    }
+    console.log(`nestfront: prebuilt for ${abi}; --build-from-source compiles it here`);
+    return true;
+  }
+  const why = fs.existsSync(addon)
+    ? (/^.*(?:Error|GLIBC).*$/m.exec(tried.stderr)?.[0] ?? 'it does not load')
+    : 'none for this ABI';
+  console.log(`nestfront: no prebuilt addon for ${abi} (${why.trim()}): building`);
+  const check = spawnSync(process.execPath, [path.join(__dirname, 'preinstall.cjs')], {
+    stdio: 'inherit',
+    env: { ...process.env, npm_config_build_from_source: 'true' },
+  });
+  if (check.status !== 0) process.exit(1);
+  return false;
+}
+
 async function main() {
+  if (usePrebuilt()) return;
   const gyp = require.resolve('node-gyp/bin/node-gyp.js');
   const dir = nodeDirectory();
   const extra = dir ? [`--nodedir=${dir}`] : [];

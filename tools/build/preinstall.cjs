@@ -2,6 +2,7 @@
 'use strict';
 // Names what is missing before anything is compiled, and the exact command that installs it.
 // Uses nothing but node itself: it runs before dependencies are there. Old syntax on purpose.
+// Where the package brings an addon for this Node, no compiler is asked for.
 var spawnSync = require('child_process').spawnSync;
 var fs = require('fs');
 var os = require('os');
@@ -41,18 +42,33 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
   process.exit(1);
 }
 need(nodeIsNewEnough(), 'Node >= 20.19 (this is ' + process.version + ')', '');
-need(
-  works('python3', ['-c', 'import sys; sys.exit(sys.version_info < (3, 8))']),
-  'python3 >= 3.8',
-  'python3',
-);
-need(works('make', ['--version']), 'make', 'make');
-need(
-  compiles(process.env.CC || 'cc', '.c', ['-static', '-pthread']),
-  'a C compiler and libc6-dev',
-  'gcc',
-);
-need(compiles(process.env.CXX || 'c++', '.cc', ['-std=c++17']), 'a C++ compiler', 'g++');
+/* The rule of install.cjs, as far as it can be told before anything is loaded. */
+function isPrebuilt() {
+  var root = path.join(__dirname, '..', '..');
+  var abi = 'node-v' + process.versions.modules + '-linux-x64';
+  return (
+    !/^(true|nestfront)$/.test(process.env.npm_config_build_from_source || '') &&
+    fs.existsSync(path.join(root, 'prebuilt')) &&
+    !fs.existsSync(path.join(root, 'test')) &&
+    fs.existsSync(path.join(root, 'lib', 'binding', abi, 'nestfront.node'))
+  );
+}
+
+function needTools() {
+  need(
+    works('python3', ['-c', 'import sys; sys.exit(sys.version_info < (3, 8))']),
+    'python3 >= 3.8',
+    'python3',
+  );
+  need(works('make', ['--version']), 'make', 'make');
+  need(
+    compiles(process.env.CC || 'cc', '.c', ['-static', '-pthread']),
+    'a C compiler and libc6-dev',
+    'gcc',
+  );
+  need(compiles(process.env.CXX || 'c++', '.cc', ['-std=c++17']), 'a C++ compiler', 'g++');
+}
+if (!isPrebuilt()) needTools();
 
 if (missing.length > 0) {
   console.error('nestfront: missing: ' + missing.join(', '));
