@@ -197,7 +197,7 @@ export interface Native {
   seqpacketPair(): [number, number];
   streamPair(): [number, number];
   seqpacketConnect(path: string): number;
-  /** Sends one message, waiting up to `ms` for room: for a peer that reads at once. Borrows `fd`. */
+  /** Sends one message, waiting up to `ms` for room: for a peer that reads. Borrows `fd`. */
   seqpacketSend(socket: number, data: Uint8Array, fd: number, ms: number): void;
   /** The next message of at most `bytes`, within `ms`: code 'ETIMEDOUT'. `fd` -1: none came. */
   seqpacketReceive(socket: number, bytes: number, ms: number): { data: Buffer; fd: number };
