@@ -36,11 +36,14 @@ export { ControlPage } from './api/control.js';
 export type { GeneratorMode, GeneratorOrders } from './api/control.js';
 
 export { Stack } from './stack/stack.js';
-export type { StackMetadata, StackOptions } from './stack/stack.js';
+export type { StackMetadata, StackOptions } from './stack/options.js';
+export { RemoteStack } from './stack/remote.js';
+export type { DeviceInfo, StackStatus } from './stack/operations.js';
+export type { DeviceChange } from './stack/roster.js';
 export type { StackDevice } from './stack/devices.js';
 export type { StackDisk } from './stack/disks.js';
 export type { StackDomain, ExecOptions, ExecResult } from './stack/domain.js';
 export { checkConfig, configSchema, readConfig } from './stack/config.js';
-export type { CheckedStackConfig, DevicePath, StackConfig } from './stack/schema.js';
+export type { CheckedStackConfig, DeviceConfig, DevicePath, StackConfig } from './stack/schema.js';
 export { planStack } from './stack/plan.js';
 export type { StackPlan } from './stack/plan.js';

@@ -122,9 +122,22 @@ static int flags_write(struct nf_net_end *e, uint32_t tx, const struct nf_net_fe
 	return 0;
 }
 
+/* Keys go only into a node that is there: writing would make a removed device anew, as a ghost that
+ * nobody removes. 0 or -ENOENT; the transaction conflicts when it goes meanwhile. */
+static int node_is_there(struct nf_net_end *e, uint32_t tx)
+{
+	char path[NF_STORE_PATH_MAX], state[16];
+	int rc = nf_device_key(&e->dev, false, "state", path);
+	if (rc == 0)
+		rc = nf_store_read(e->cfg.store, tx, path, state, sizeof(state));
+	return rc >= 0 || rc == -ERANGE ? 0 : rc;
+}
+
 static int offer_body(struct nf_net_end *e, uint32_t tx, const struct nf_net_features *offer)
 {
-	int rc = flags_write(e, tx, offer);
+	int rc = node_is_there(e, tx);
+	if (rc == 0)
+		rc = flags_write(e, tx, offer);
 	if (rc == 0)
 		rc = own_write(e, tx, "", "feature-rx-copy", 1);
 	if (rc == 0)
@@ -227,7 +240,9 @@ static int publish_body(struct nf_net_end *e, uint32_t tx, const struct nf_net_f
 			const struct nf_net_refs *refs, uint32_t queues,
 			const struct nf_ctrl_refs *ctrl)
 {
-	int rc = front_clear(e, tx, queues, f->split, ctrl->is_there);
+	int rc = node_is_there(e, tx);
+	if (rc == 0)
+		rc = front_clear(e, tx, queues, f->split, ctrl->is_there);
 	if (rc == 0)
 		rc = flags_write(e, tx, f);
 	if (rc == 0)

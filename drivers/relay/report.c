@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define LINE_MAX_BYTES 256
+#define TX_RETRIES 32
 
 static const char *mode_name(enum nf_relay_mode mode)
 {
@@ -39,25 +40,41 @@ void nf__link_notice(struct nf_net_relay *r, const char *fmt, ...)
 	tell(r, text, line);
 }
 
+/* Only into a node that is there: a write would bring a removed device back. 0 or negative. */
+static int error_write(struct nf_net_relay *r, const char *line)
+{
+	struct nf_store *store = r->cfg.inner.store;
+	char path[NF_STORE_PATH_MAX + 16], frontend[NF_STORE_PATH_MAX];
+	for (int i = 0; i < TX_RETRIES; i++) {
+		uint32_t tx;
+		int rc = nf_store_tx_begin(store, &tx);
+		if (rc < 0)
+			return rc;
+		snprintf(path, sizeof(path), "%s/frontend", r->inner_path);
+		rc = nf_store_read(store, tx, path, frontend, sizeof(frontend));
+		snprintf(path, sizeof(path), "%s/error", r->inner_path);
+		if (rc >= 0)
+			rc = nf_store_write(store, tx, path, line);
+		int end = nf_store_tx_end(store, tx, rc >= 0);
+		if (rc < 0 || end != -EAGAIN)
+			return rc < 0 ? rc : end;
+	}
+	return -EAGAIN;
+}
+
 int nf__link_fail(struct nf_net_relay *r, int error, const char *fmt, ...)
 {
-	char text[LINE_MAX_BYTES - 48], line[LINE_MAX_BYTES], path[NF_STORE_PATH_MAX + 16];
+	char text[LINE_MAX_BYTES - 48], line[LINE_MAX_BYTES];
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	tell(r, text, line);
 	r->error = error;
-	/* only into a node that is there: a write would bring a removed device back */
-	snprintf(path, sizeof(path), "%s/frontend", r->inner_path);
-	char frontend[NF_STORE_PATH_MAX];
-	if (nf_store_read(r->cfg.inner.store, 0, path, frontend, sizeof(frontend)) < 0)
-		return error;
-	snprintf(path, sizeof(path), "%s/error", r->inner_path);
-	int rc = nf_store_write(r->cfg.inner.store, 0, path, line);
+	int rc = error_write(r, line);
 	r->is_error_written = rc >= 0;
-	if (rc < 0)
-		nf__link_notice(r, "cannot write %s: errno %d", path, -rc);
+	if (rc < 0 && rc != -ENOENT)
+		nf__link_notice(r, "cannot write its error: errno %d", -rc);
 	return error;
 }
 

@@ -137,9 +137,11 @@ export abstract class DeviceLink<F extends DeviceEnd, B extends DeviceEnd>
   async #detach(options: WaitOptions): Promise<void> {
     const { front, back } = this;
     await this.#store.transaction(async (tx) => {
-      if ((await tx.readIfThere(`${back.path}/state`)) === undefined) return;
+      const state = await tx.readIfThere(`${back.path}/state`);
+      if (state === undefined) return;
       await tx.write(`${back.path}/online`, '0');
-      await tx.write(`${back.path}/state`, '5');
+      // one that is closed already, as a relay's outer end may be, would not answer again
+      if (state !== '6') await tx.write(`${back.path}/state`, '5');
     });
     const closed = async (): Promise<true | undefined> =>
       (await back.state()) === 'Closed' && (await front.state()) === 'Closed' ? true : undefined;

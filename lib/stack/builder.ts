@@ -128,6 +128,12 @@ export class Builder {
     this.#own(hypervisor.process!);
   }
 
+  /** One more guest, while the stack runs. */
+  async startGuest(guest: PlannedDomain): Promise<StackDomain> {
+    await this.#startPlain(guest);
+    return this.domains.find((domain) => domain.name === guest.name)!;
+  }
+
   /** L0 and guests: one process in a container of its own. */
   async #startPlain(planned: PlannedDomain): Promise<void> {
     const hypervisor = this.hypervisor(planned.layer);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { dirname, sep } from 'node:path';
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { NestfrontError } from '../errors.js';
 import { executable, packageRoot } from './paths.js';
 
@@ -25,32 +25,45 @@ export function domainPaths(): string[] {
   return paths;
 }
 
+const PROBE = { encoding: 'utf8', timeout: 10_000 } as const;
+const PROBE_ARGS = ['--', '/bin/true'];
+
+/** The last line nf-launch said, which has the remedy; else how it failed. */
+function refusal(stderr: string, failure: string): string {
+  const said = stderr
+    .trim()
+    .split('\n')
+    .at(-1)
+    ?.replace(/^nf-launch: /, '');
+  return said === undefined || said === '' ? `nf-launch failed (${failure})` : said;
+}
+
 /**
- * Asks the machine whether it lets us make namespaces.
+ * Asks the machine whether it lets us make namespaces. Blocks for some milliseconds.
  * @returns undefined, or why not and what to do about it
  */
 export function isolationRefused(): string | undefined {
-  const result = spawnSync(executable('nf-launch'), ['--', '/bin/true'], {
-    encoding: 'utf8',
-    timeout: 10_000,
-  });
+  const result = spawnSync(executable('nf-launch'), PROBE_ARGS, PROBE);
   if (result.status === 0) return undefined;
-  const said =
-    result.stderr
-      .trim()
-      .split('\n')
-      .at(-1)
-      ?.replace(/^nf-launch: /, '') ?? '';
-  return said === '' ? `nf-launch failed (${result.error?.message ?? result.status})` : said;
+  return refusal(result.stderr, result.error?.message ?? String(result.status));
+}
+
+/** The same question without holding up the event loop. */
+export function askIsolation(): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    execFile(executable('nf-launch'), PROBE_ARGS, PROBE, (error, _stdout, stderr) =>
+      resolve(error === null ? undefined : refusal(stderr, error.message)),
+    );
+  });
 }
 
 /** Decides isolation: `auto` falls back with a notice. @throws NestfrontError `NF_EPERM` */
-export function decideIsolation(
+export async function decideIsolation(
   wanted: 'auto' | 'on' | 'off',
   notice: (line: string) => void,
-): boolean {
+): Promise<boolean> {
   if (wanted === 'off') return false;
-  const refused = isolationRefused();
+  const refused = await askIsolation();
   if (refused === undefined) return true;
   if (wanted === 'on')
     throw new NestfrontError('NF_EPERM', 'stack.up', `this machine refuses isolation: ${refused}`);

@@ -94,7 +94,8 @@ function madeMac(stack: string, device: string): string {
   return ['00', '16', '3e', ...tail].join(':');
 }
 
-function planDevice(
+/** What a device of a stack is to be, under the number it has been given. */
+export function planDevice(
   config: CheckedStackConfig,
   device: CheckedDevice,
   devid: number,

@@ -157,5 +157,7 @@ export type CheckedStackConfig = z.output<typeof stackSchema>;
 export type CheckedDevice = CheckedStackConfig['devices'][number];
 /** One disk of a checked configuration. */
 export type CheckedDisk = CheckedStackConfig['disks'][number];
+/** One device as its author writes it. */
+export type DeviceConfig = NonNullable<StackConfig['devices']>[number];
 /** How a device's frames go. */
 export type DevicePath = CheckedDevice['path'];

@@ -1,76 +1,65 @@
 // SPDX-License-Identifier: MIT
+import { join } from 'node:path';
 import { throwIfAborted } from '../api/check.js';
 import type { Hypervisor } from '../api/hypervisor.js';
 import type { NetLink } from '../api/net.js';
+import type { WaitOptions } from '../api/until.js';
 import { NestfrontError, toNestfrontError } from '../errors.js';
 import { Builder } from './builder.js';
 import { checkConfig } from './config.js';
-import { attachDevice, connectDevice, domainRecord, linkRecords } from './devices.js';
+import { domainRecord, linkRecords } from './devices.js';
 import type { StackDevice } from './devices.js';
 import { attachDisks, connectDisk, diskLinkRecords } from './disks.js';
 import type { StackDisk } from './disks.js';
 import type { StackDomain } from './domain.js';
+import { LineServer } from './lineserver.js';
+import { Logbook } from './logbook.js';
 import { decideIsolation } from './mounts.js';
-import { dataProcesses, planStack, type LayerName, type StackPlan } from './plan.js';
+import { named } from './named.js';
+import { operationsOf } from './operations.js';
+import { metadataOf } from './metadata.js';
+import type { StackMetadata, StackOptions } from './options.js';
+import { planStack, type LayerName, type PlannedDomain, type StackPlan } from './plan.js';
 import { Claim } from './registry.js';
+import { CONTROL_SOCKET } from './remote.js';
 import { Restarts } from './restarts.js';
-import type { CheckedStackConfig, StackConfig } from './schema.js';
-
-/** How a stack is brought up. */
-export interface StackOptions {
-  readonly signal?: AbortSignal;
-  /** Gets what a user should know: that isolation was refused, that a domain died. */
-  readonly notice?: (line: string) => void;
-  /** Gets each line the stack's processes log. */
-  readonly log?: (line: string) => void;
-  /** Before devices are attached: puts interfaces into a domain's network. */
-  readonly prepare?: (domain: (name: string) => StackDomain) => Promise<void>;
-  /** Milliseconds the devices have to connect. Default 10,000. */
-  readonly connectTimeoutMs?: number;
-}
-
-/** What results say about who did the work. */
-export interface StackMetadata {
-  readonly isolated: boolean;
-  readonly notify: string;
-  /** pid on the host by domain: the process that moves its data. */
-  readonly pids: Readonly<Record<string, number>>;
-  readonly hypervisors: Partial<Readonly<Record<LayerName, number>>>;
-  /** How many processes move a device's data, by device. */
-  readonly dataProcesses: Readonly<Record<string, number>>;
-  readonly cpus: Readonly<Record<string, number>>;
-}
+import { Roster } from './roster.js';
+import type { DeviceChange } from './roster.js';
+import type { CheckedStackConfig, DeviceConfig, StackConfig } from './schema.js';
 
 /** A running stack: hypervisors, domains, devices. Everything goes with {@link close}. */
 export class Stack implements AsyncDisposable {
   readonly name: string;
-  readonly config: CheckedStackConfig;
   /** Each domain is a process in namespaces of its own. */
   readonly isolated: boolean;
   readonly #builder: Builder;
   readonly #claim: Claim;
   readonly #plan: StackPlan;
-  readonly #devices = new Map<string, StackDevice>();
-  #disks: ReadonlyMap<string, StackDisk> = new Map();
+  readonly #logbook: Logbook;
+  readonly #given: CheckedStackConfig;
   readonly #restarts: Restarts;
+  #roster: Roster | undefined;
+  #disks: ReadonlyMap<string, StackDisk> = new Map();
+  #server: LineServer | undefined;
+  #up = false;
   #closing: Promise<void> | undefined;
 
   private constructor(
     config: CheckedStackConfig,
     claim: Claim,
     isolated: boolean,
-    o: StackOptions,
-    notice: (line: string) => void,
+    o: StackOptions & { readonly notice: (line: string) => void },
   ) {
     this.name = config.name;
-    this.config = config;
+    this.#given = config;
+    this.#logbook = new Logbook(o.log);
     this.isolated = isolated;
     this.#claim = claim;
     this.#plan = planStack(config);
-    this.#builder = new Builder({ config, claim, isolated, log: o.log, signal: o.signal });
-    this.#restarts = new Restarts(this.#builder, notice, config.restart === 'always', (name) =>
-      this.restart(name),
-    );
+    const log = this.#logbook.add;
+    this.#builder = new Builder({ config, claim, isolated, log, signal: o.signal });
+    const again = (name: string): Promise<void> => this.restart(name);
+    this.#restarts = new Restarts(this.#builder, o.notice, config.restart === 'always', again);
   }
 
   /**
@@ -83,9 +72,9 @@ export class Stack implements AsyncDisposable {
     const config = checkConfig(input);
     const notice = options.notice ?? ((line): void => process.emitWarning(line, 'NestfrontNotice'));
     throwIfAborted(options.signal, 'stack.up');
-    const isolated = decideIsolation(config.isolation, notice);
+    const isolated = await decideIsolation(config.isolation, notice);
     const claim = await Claim.take(config);
-    const stack = new Stack(config, claim, isolated, options, notice);
+    const stack = new Stack(config, claim, isolated, { ...options, notice });
     try {
       await stack.#start(options);
       return stack;
@@ -101,8 +90,13 @@ export class Stack implements AsyncDisposable {
     return this.#builder.domains;
   }
 
+  /** Its configuration as it is now: devices come and go. */
+  get config(): CheckedStackConfig {
+    return this.#roster?.config ?? this.#given;
+  }
+
   get devices(): readonly StackDevice[] {
-    return [...this.#devices.values()];
+    return this.#roster?.devices ?? [];
   }
 
   /** @param name `L0`, `L1`, or a guest. @throws NestfrontError `NF_ENOENT` */
@@ -112,7 +106,7 @@ export class Stack implements AsyncDisposable {
 
   /** @throws NestfrontError `NF_ENOENT` */
   device(name: string): StackDevice {
-    return named('device', this.devices, name);
+    return this.#live('stack.device').device(name);
   }
 
   get disks(): readonly StackDisk[] {
@@ -124,20 +118,47 @@ export class Stack implements AsyncDisposable {
     return named('disk', this.disks, name);
   }
 
+  /**
+   * Attaches one more device while the others go on, and waits until it is connected. A guest of a
+   * name the stack does not have yet is started for it, and stays.
+   * @throws NestfrontError `NF_ECONFIG`; `NF_EINVAL` a nested device in a stack of one layer;
+   *   `NF_ETIMEDOUT`, `NF_EPROTO` it did not connect: nothing of it is left
+   */
+  attach(device: DeviceConfig, options: WaitOptions = {}): Promise<StackDevice> {
+    return this.#live('net.attach').attach(device, options);
+  }
+
+  /** Detaches one device while the others go on. @throws NestfrontError `NF_ENOENT` */
+  detach(name: string, options: WaitOptions = {}): Promise<void> {
+    return this.#live('net.detach').detach(name, options);
+  }
+
+  /**
+   * Changes a device: detached and attached again, with its address and another number. A change
+   * that does not work is taken back.
+   * @throws NestfrontError `NF_ENOENT`; `NF_ECONFIG`; whatever stopped the changed device
+   */
+  set(name: string, change: DeviceChange, options: WaitOptions = {}): Promise<StackDevice> {
+    return this.#live('net.set').set(name, change, options);
+  }
+
+  /**
+   * Starts a driver or hypervisor process anew; one that runs is killed. Devices reconnect after a
+   * driver's restart and go on through a hypervisor's (docs/relay.md). A domain that is its
+   * driver's container (all but L1) starts with fresh namespaces.
+   * @param name `L0`, `L1`, or a guest; `H0`, `H1`
+   * @throws NestfrontError `NF_ENOENT`; `NF_EBUSY` it is restarting, or the stack closing;
+   *   `NF_ENOSYS`, `NF_ENODEV` no keeper, or it ended; `NF_ECONNRESET` no hypervisor
+   */
+  async restart(name: string): Promise<void> {
+    const isHypervisor = name === 'H0' || (name === 'H1' && this.#plan.nested);
+    await this.#restarts.run(isHypervisor ? name : this.domain(name));
+    this.#record();
+  }
+
   /** What results carry about this stack. */
   metadata(): StackMetadata {
-    const pinned = Object.entries(this.config.cpus);
-    const cpus = pinned.filter((pin): pin is [string, number] => pin[1] !== undefined);
-    return {
-      isolated: this.isolated,
-      notify: this.config.notify,
-      pids: Object.fromEntries(this.domains.map((domain) => [domain.name, domain.pid])),
-      hypervisors: this.#builder.hypervisorPids(),
-      dataProcesses: Object.fromEntries(
-        [...this.devices, ...this.disks].map((d) => [d.name, dataProcesses(d.path)]),
-      ),
-      cpus: Object.fromEntries(cpus),
-    };
+    return metadataOf(this, this.#builder.hypervisorPids());
   }
 
   /** One of its hypervisors. @throws Error the stack has no such layer */
@@ -158,7 +179,13 @@ export class Stack implements AsyncDisposable {
     return this.close();
   }
 
+  #live(op: string): Roster {
+    if (this.#roster !== undefined && this.#closing === undefined) return this.#roster;
+    throw new NestfrontError('NF_ENODEV', op, `stack "${this.name}" is not running`);
+  }
+
   async #close(): Promise<void> {
+    this.#server?.close();
     this.#claim.update({ phase: 'closing' });
     await this.#restarts.close();
     await this.#builder.stop();
@@ -168,6 +195,7 @@ export class Stack implements AsyncDisposable {
   async #start(options: StackOptions): Promise<void> {
     this.#claim.update({ isolated: this.isolated });
     await this.#builder.start(this.#plan);
+    await options.prepare?.((name) => this.domain(name));
     await options.prepare?.((name) => this.domain(name));
     const outerStore = await this.hypervisor('H0').store();
     const nested = this.#plan.nested;
@@ -179,55 +207,39 @@ export class Stack implements AsyncDisposable {
       tenantInside: nested ? this.domain('L1').domain : undefined,
       shared: new Map<string, NetLink>(),
     };
-    for (const planned of this.#plan.devices)
-      this.#devices.set(
-        planned.name,
-        await attachDevice(planned, this.domain(planned.guest), places),
-      );
+    this.domains.forEach((domain) => this.#restarts.watch(domain));
+    this.#restarts.watch('H0');
+    if (nested) this.#restarts.watch('H1');
+    const host = {
+      domains: this.domains,
+      startGuest: async (planned: PlannedDomain) => {
+        const guest = await this.#builder.startGuest(planned);
+        this.#restarts.watch(guest);
+        return guest;
+      },
+      changed: () => this.#record(),
+    };
+    const roster = new Roster(this.#given, host, places);
+    this.#roster = roster;
+    const wait = { signal: options.signal, timeoutMs: options.connectTimeoutMs };
     const find = (name: string): StackDomain => this.domain(name);
     this.#disks = await attachDisks(this.#plan, find, places, this.#claim.directory);
-    const wait = { signal: options.signal, timeoutMs: options.connectTimeoutMs };
     await Promise.all([
-      ...this.devices.map((device) => connectDevice(device, wait)),
+      ...this.#given.devices.map((device) => roster.attach(device, wait)),
       ...this.disks.map((disk) => connectDisk(disk, wait)),
     ]);
+    const socket = join(this.#claim.directory, CONTROL_SOCKET);
+    const operations = operationsOf(this, () => this.#logbook.lines);
+    this.#server = await LineServer.listen(socket, operations);
+    this.#up = true;
+    this.#record();
+  }
+
+  /** state.json follows what runs. */
+  #record(): void {
+    if (!this.#up || this.#closing !== undefined) return;
     const domains = this.domains.map(domainRecord);
     const links = [...this.devices.flatMap(linkRecords), ...this.disks.flatMap(diskLinkRecords)];
-    this.#claim.update({ phase: 'running', domains, links });
-    for (const domain of this.domains) this.#restarts.watch(domain);
-    for (const name of nested ? (['H0', 'H1'] as const) : (['H0'] as const))
-      this.#restarts.watch(name);
+    this.#claim.update({ phase: 'running', config: this.config, domains, links });
   }
-
-  /**
-   * Starts a domain's driver process, or a hypervisor process, anew; one that still runs is killed.
-   * Devices reconnect by themselves after a driver's restart and go on through a hypervisor's: what
-   * to expect of each mode is in docs/relay.md. A domain that is its driver's container (all but
-   * L1) starts with fresh namespaces.
-   * @param name `L0`, `L1`, or a guest; `H0`, `H1`
-   * @throws NestfrontError `NF_ENOENT` there is none of that name; `NF_EBUSY` it is being restarted
-   *   already, or the stack is closing; `NF_ENOSYS` a hypervisor without a keeper; `NF_ENODEV` its
-   *   keeper has ended; `NF_ECONNRESET` the domain's hypervisor is gone
-   */
-  async restart(name: string): Promise<void> {
-    const isHypervisor = name === 'H0' || (name === 'H1' && this.#plan.nested);
-    const domain = isHypervisor ? undefined : this.domain(name);
-    await this.#restarts.run(domain ?? (name as LayerName));
-    this.#claim.update({ domains: this.domains.map(domainRecord) });
-  }
-}
-
-function named<T extends { readonly name: string }>(
-  noun: string,
-  all: readonly T[],
-  name: string,
-): T {
-  const found = all.find((one) => one.name === name);
-  if (found !== undefined) return found;
-  const names = all.map((one) => one.name).join(', ') || 'none';
-  throw new NestfrontError(
-    'NF_ENOENT',
-    `stack.${noun}`,
-    `no ${noun} "${name}"; there are ${names}`,
-  );
 }

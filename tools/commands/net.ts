@@ -1,86 +1,133 @@
 // SPDX-License-Identifier: MIT
-import { join } from 'node:path';
-import type { Hypervisor } from '../../lib/api/hypervisor.js';
-import { stateName } from '../../lib/api/layout.js';
-import { listStacks } from '../../lib/stack/registry.js';
-import type { LinkRecord, StackEntry } from '../../lib/stack/registry.js';
-import { table } from '../command.js';
+import type { Command } from 'commander';
+import type { GeneratorOrders } from '../../lib/api/control.js';
+import type { DeviceChange } from '../../lib/stack/roster.js';
+import type { DeviceConfig } from '../../lib/stack/schema.js';
+import { RemoteStack } from '../../lib/stack/remote.js';
 import type { CommandContext, CommandModule } from '../command.js';
+import { list } from './netlist.js';
 
-interface Row {
-  readonly stack: string;
-  readonly link: LinkRecord;
-  readonly frontState: string;
-  readonly backState: string;
-  readonly mac: string;
-  readonly error: string | undefined;
+/** Flags as the user gave them; the stack checks the values, it owns the schema. */
+interface DeviceFlags {
+  readonly path?: string;
+  readonly guest?: string;
+  readonly front?: string;
+  readonly back?: string;
+  readonly queues?: string;
+  readonly grants?: string;
+  readonly mac?: string;
+  readonly mtu?: string;
+  readonly trustInner?: boolean;
+  readonly json?: boolean;
 }
 
-async function row(stack: string, link: LinkRecord, hypervisor: Hypervisor): Promise<Row> {
-  const store = await hypervisor.store();
-  const front = `/local/domain/${link.front.domid}/device/vif/${link.devid}`;
-  const back = `/local/domain/${link.back.domid}/backend/vif/${link.front.domid}/${link.devid}`;
-  const state = async (path: string): Promise<string> => {
-    const text = await store.readIfThere(`${path}/state`);
-    return text === undefined ? 'gone' : stateName(Number(text));
-  };
-  const error = await store.readIfThere(`${front}/error`);
-  return {
-    stack,
-    link,
-    frontState: await state(front),
-    backState: await state(back),
-    mac: (await store.readIfThere(`${front}/mac`)) ?? '',
-    error: error ?? (await store.readIfThere(`${back}/error`)),
-  };
+interface SetFlags extends DeviceFlags {
+  readonly end?: string;
+  readonly mode?: string;
+  readonly frame?: string;
+  readonly batch?: string;
+  readonly verify?: string;
+  readonly limit?: string;
 }
 
-async function rowsOf(entry: StackEntry): Promise<Row[]> {
-  const { Hypervisor: Connected } = await import('../../lib/api/hypervisor.js');
-  const rows: Row[] = [];
-  for (const layer of ['H0', 'H1'] as const) {
-    const links = (entry.state?.links ?? []).filter((link) => link.layer === layer);
-    if (links.length === 0) continue;
-    await using hypervisor = await Connected.connect(join(entry.directory, layer, 'admin.sock'));
-    for (const link of links) rows.push(await row(entry.name, link, hypervisor));
+/** A number if it reads as one, else the text, which the stack then refuses by its key. */
+function value(text: string): number | string {
+  return /^\d+$/.test(text) ? Number(text) : text;
+}
+
+/** What a device is to be, of the flags that were given. */
+function deviceOf(flags: DeviceFlags): Record<string, unknown> {
+  const device: Record<string, unknown> = {};
+  for (const key of ['path', 'guest', 'grants', 'mac', 'trustInner'] as const)
+    if (flags[key] !== undefined) device[key] = flags[key];
+  for (const key of ['queues', 'mtu'] as const)
+    if (flags[key] !== undefined) device[key] = value(flags[key]);
+  for (const end of ['front', 'back'] as const)
+    if (flags[end] !== undefined) device[end] = { port: flags[end] };
+  return device;
+}
+
+const ORDERS = {
+  mode: 'mode',
+  frame: 'frameBytes',
+  batch: 'batch',
+  verify: 'verifyEvery',
+  limit: 'limit',
+} as const;
+
+function ordersOf(flags: SetFlags): Record<string, unknown> {
+  const orders: Record<string, unknown> = {};
+  for (const [flag, key] of Object.entries(ORDERS) as [keyof typeof ORDERS, string][]) {
+    const text = flags[flag];
+    if (text !== undefined) orders[key] = value(text);
   }
-  return rows;
+  return orders;
 }
 
-async function list(
-  name: string | undefined,
+function deviceFlags(command: Command): Command {
+  return command
+    .option('--front <port>', "port at the guest's end: gen, null, tap:NAME")
+    .option('--back <port>', "port at the provider's end")
+    .option('--queues <n>', '1 to 8')
+    .option('--grants <kind>', 'static or copy')
+    .option('--mac <address>', "of the guest's end")
+    .option('--mtu <bytes>', '68 to 65521')
+    .option('--trust-inner', 'direct may run unconfined')
+    .option('--json', 'print the device as JSON');
+}
+
+async function attach(
+  stack: string,
+  name: string,
+  flags: DeviceFlags,
+  context: CommandContext,
+): Promise<void> {
+  await using remote = await RemoteStack.connect(stack);
+  const device = { path: 'translate', ...deviceOf(flags), name } as DeviceConfig;
+  const info = await remote.attach(device, { signal: context.signal });
+  if (flags.json === true) context.print(JSON.stringify(info));
+  else
+    context.print(
+      `${info.name} (${info.path}) is attached to ${stack}/${info.guest}, ` +
+        `devid ${info.devid}, ${info.mac}`,
+    );
+}
+
+async function detach(
+  stack: string,
+  name: string,
   json: boolean,
   context: CommandContext,
 ): Promise<void> {
-  const entries = listStacks().filter((e) => !e.stale && (name === undefined || e.name === name));
-  const rows = (await Promise.all(entries.map(rowsOf))).flat();
-  if (json) return context.print(JSON.stringify({ devices: rows }));
-  if (rows.length === 0) return context.print('no network device is attached');
-  const cells = rows.map(({ stack, link, frontState, backState, mac, error }) => [
-    stack,
-    link.device,
-    link.path,
-    link.layer,
-    `${link.front.domain}/${link.devid}`,
-    frontState,
-    link.back.domain,
-    backState,
-    mac,
-    error ?? '',
-  ]);
-  const heading = [
-    'stack',
-    'device',
-    'path',
-    'on',
-    'front',
-    'state',
-    'back',
-    'state',
-    'mac',
-    'error',
-  ];
-  table([heading, ...cells]).forEach((line) => context.print(line));
+  await using remote = await RemoteStack.connect(stack);
+  await remote.detach(name, { signal: context.signal });
+  if (json) context.print(JSON.stringify({ stack, name, detached: true }));
+  else context.print(`${name} is detached from ${stack}`);
+}
+
+async function set(
+  stack: string,
+  name: string,
+  flags: SetFlags,
+  context: CommandContext,
+): Promise<void> {
+  const change = deviceOf(flags);
+  const orders = ordersOf(flags);
+  const [changes, ordered] = [Object.keys(change).length > 0, Object.keys(orders).length > 0];
+  if (!changes && !ordered)
+    throw new TypeError('nothing to set; --help says what can be, e.g. --mtu 9000');
+  const { signal } = context;
+  await using remote = await RemoteStack.connect(stack);
+  const device = changes ? await remote.set(name, change as DeviceChange, { signal }) : undefined;
+  const end = (flags.end ?? 'front') as 'front' | 'back';
+  const inForce = ordered
+    ? await remote.order(name, end, orders as GeneratorOrders, { signal })
+    : undefined;
+  if (flags.json === true)
+    return context.print(JSON.stringify({ stack, name, device, end, orders: inForce }));
+  if (device !== undefined) context.print(`${name} is connected again as ${device.path}`);
+  if (inForce !== undefined)
+    context.print(`${name}, generator at the ${end}: ${JSON.stringify(inForce)}`);
 }
 
 export const command: CommandModule = {
@@ -93,5 +140,38 @@ export const command: CommandModule = {
       .action((name: string | undefined, options: { json?: boolean }) =>
         list(name, options.json === true, context),
       );
+    const attaching = command
+      .command('attach')
+      .description('attach one more device to a running stack')
+      .argument('<stack>')
+      .argument('<device>', 'its name, new in the stack')
+      .option('--path <path>', 'single, copy, translate or direct', 'translate')
+      .option('--guest <name>', 'its domain, started if there is none of that name');
+    deviceFlags(attaching).action((stack: string, name: string, flags: DeviceFlags) =>
+      attach(stack, name, flags, context),
+    );
+    command
+      .command('detach')
+      .description('detach one device of a running stack')
+      .argument('<stack>')
+      .argument('<device>')
+      .option('--json', 'print the answer as JSON')
+      .action((stack: string, name: string, options: { json?: boolean }) =>
+        detach(stack, name, options.json === true, context),
+      );
+    const setting = command
+      .command('set')
+      .description('change a device (it reconnects), or give its generator orders (it does not)')
+      .argument('<stack>')
+      .argument('<device>')
+      .option('--mode <mode>', 'of the generator: idle, send, echo or ping')
+      .option('--frame <bytes>', 'of the generator: frame length without FCS')
+      .option('--batch <n>', 'of the generator: frames at a time')
+      .option('--verify <n>', 'of the sink: check every byte of one frame in so many')
+      .option('--limit <n>', 'of the generator: stop after so many frames')
+      .option('--end <end>', 'whose generator: front or back', 'front');
+    deviceFlags(setting).action((stack: string, name: string, flags: SetFlags) =>
+      set(stack, name, flags, context),
+    );
   },
 };

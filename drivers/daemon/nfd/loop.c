@@ -64,12 +64,17 @@ static void settle(struct nfd *d)
 		for (uint32_t i = 0; i < d->side_count; i++) {
 			again |= nfd_side_events(d, i);
 			if (d->sides[i].rescan && !d->sides[i].dead && !d->sides[i].silent &&
-			    !d->stop_at_ms)
+			    !d->stop_at_ms) {
 				nfd_scan(d, i);
+				again = true;
+			}
 		}
-		for (uint32_t i = 0; i < NFD_DEVICES; i++)
-			if (d->devices[i].used && d->devices[i].dirty)
-				nfd_device_step(d, &d->devices[i]);
+		for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+			if (!d->devices[i].used || !d->devices[i].dirty)
+				continue;
+			nfd_device_step(d, &d->devices[i]);
+			again = true;
+		}
 	}
 }
 
