@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // node packed.mjs TARBALL DIR: installs the tarball into an empty project where there is no
-// compiler and uses it as its users do: ESM import, require, a Worker, the types of README's sample,
+// compiler and uses it as its users do: ESM import, require, a Worker, types of README's sample,
 // the command, a nested stack; the same with the other Nodes it has an addon for. Then once more
 // into another project, built from source.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { mkdirSync } from 'node:fs';
+import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -26,7 +25,7 @@ function run(label, command, args, { cwd = dir, env = process.env } = {}) {
 
 /** The first ```ts block of the README: the nested stack in fifteen lines. */
 function sample() {
-  const text = readFileSync(path.join(clone, 'README.md'), 'utf8');
+  const text = fs.readFileSync(path.join(clone, 'README.md'), 'utf8');
   const block = /```ts\n([\s\S]*?)```/.exec(text)?.[1];
   if (block === undefined) throw new Error('README.md has no ```ts block');
   return block;
@@ -66,18 +65,18 @@ const files = {
   }),
   'sample.ts': sample(),
 };
-mkdirSync(dir, { recursive: true });
-for (const [name, text] of Object.entries(files)) writeFileSync(path.join(dir, name), text);
+fs.mkdirSync(dir, { recursive: true });
+for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(dir, name), text);
 
 /** A PATH with Node and a shell, and nothing that compiles. */
 function barePath() {
   const bin = path.join(dir, 'bin');
-  mkdirSync(bin, { recursive: true });
+  fs.mkdirSync(bin, { recursive: true });
   for (const name of ['npm', 'npx', 'sh', 'env']) {
     const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
-    symlinkSync(found, path.join(bin, name));
+    fs.symlinkSync(found, path.join(bin, name));
   }
-  symlinkSync(process.execPath, path.join(bin, 'node'));
+  fs.symlinkSync(process.execPath, path.join(bin, 'node'));
   return bin;
 }
 
@@ -85,7 +84,7 @@ function barePath() {
 function otherNodes() {
   const cache = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
   const nodes = path.join(cache, 'nestfront', 'node');
-  const versions = existsSync(nodes) ? readdirSync(nodes).filter((v) => /^\d/.test(v)) : [];
+  const versions = fs.existsSync(nodes) ? fs.readdirSync(nodes).filter((v) => /^\d/.test(v)) : [];
   return versions.map((v) => [v, path.join(nodes, v, 'bin', 'node')]);
 }
 
@@ -94,7 +93,7 @@ const install = ['install', '--no-fund', '--no-audit', tarball];
 const bare = { env: { ...process.env, PATH: barePath() } };
 if (run('npm install without a compiler', 'npm', install, bare)) {
   const types = path.join(dir, 'node_modules', '@types');
-  if (!existsSync(types)) symlinkSync(path.join(clone, 'node_modules', '@types'), types);
+  if (!fs.existsSync(types)) fs.symlinkSync(path.join(clone, 'node_modules', '@types'), types);
   run("types of README's sample", process.execPath, [
     path.join(clone, 'node_modules', 'typescript', 'bin', 'tsc'),
     '-p',
@@ -113,8 +112,9 @@ if (run('npm install without a compiler', 'npm', install, bare)) {
   }
 }
 const source = path.join(dir, 'from-source');
-mkdirSync(source);
-for (const name of ['package.json', 'esm.mjs']) writeFileSync(path.join(source, name), files[name]);
+fs.mkdirSync(source);
+for (const name of ['package.json', 'esm.mjs'])
+  fs.writeFileSync(path.join(source, name), files[name]);
 if (
   run('npm install --build-from-source', 'npm', [...install, '--build-from-source'], {
     cwd: source,

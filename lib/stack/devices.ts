@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
+import { setTimeout as sleep } from 'node:timers/promises';
+import { throwIfAborted } from '../api/check.js';
 import type { Domain } from '../api/domain.js';
 import { NetLink } from '../api/net.js';
 import type { NetOptions } from '../api/netnodes.js';
 import { Relay } from '../api/relay.js';
 import type { WaitOptions } from '../api/until.js';
+import { NestfrontError } from '../errors.js';
 import type { StoreClient } from '../store/client.js';
 import type { StackDomain } from './domain.js';
 import type { PlannedDevice } from './plan.js';
@@ -78,9 +81,24 @@ export async function attachDevice(
   return { ...device, relay, link: relay.inner };
 }
 
-/** Waits until a device's ends are Connected. */
-export function connectDevice(device: StackDevice, options: WaitOptions): Promise<void> {
-  return (device.relay ?? device.link).connected(options);
+/**
+ * Waits until a device's ends are Connected and the guest's driver has opened its port: it does so
+ * last, so that a TAP is there for whoever was told that the device is.
+ */
+export async function connectDevice(device: StackDevice, options: WaitOptions): Promise<void> {
+  const deadline = performance.now() + (options.timeoutMs ?? Infinity);
+  await (device.relay ?? device.link).connected(options);
+  const filter = { kind: 'netfront', devid: device.devid } as const;
+  const runs = (): boolean =>
+    device.front.counters.blocks(filter).some((block) => block.state === 'Connected');
+  while (!runs()) {
+    throwIfAborted(options.signal, 'stack.connect');
+    if (performance.now() > deadline) {
+      const what = `device ${device.name}: its driver has not opened its port`;
+      throw new NestfrontError('NF_ETIMEDOUT', 'stack.connect', what);
+    }
+    await sleep(2);
+  }
 }
 
 /** state.json's record of a domain. */

@@ -24,8 +24,11 @@ int main(void)
 	is(nf_store_read(w.s, 0, "y", buf, sizeof(buf)), 3, "the next request");
 	is_str(buf, "new", "gets its own answer, not the late one");
 	put(&w, NF_XS_READ, 2, "new", 3);
-	is(nf_store_read(w.s, 0, "z", buf, sizeof(buf)), -EPROTO,
-	   "an answer given twice is no late one");
+	put(&w, NF_XS_READ, 3, "own", 3);
+	is(nf_store_read(w.s, 0, "z", buf, sizeof(buf)), 3, "the last answer given twice");
+	is_str(buf, "own", "as a store that was restarted may, is dropped");
+	put(&w, NF_XS_READ, 1, "old", 3);
+	is(nf_store_read(w.s, 0, "z", buf, sizeof(buf)), -EPROTO, "an older one is nonsense");
 	wire_close(&w);
 	return done();
 }

@@ -8,7 +8,7 @@ import type { LabBench, PathName } from '../lab/bench.js';
 import { labShell, runLab } from '../lab/run.js';
 import type { Environment } from '../../bench/lib/schema.js';
 import { EXIT, table } from '../command.js';
-import type { CommandModule } from '../command.js';
+import type { CommandContext, CommandModule } from '../command.js';
 
 function writeJson(file: string, started: Environment, result: object): void {
   const all = { schemaVersion: 1, environment: finished(started), ...result };
@@ -50,6 +50,47 @@ function benchTable({ results }: LabBench): string[] {
   ]);
 }
 
+interface BenchFlags {
+  rounds: number;
+  seconds: number;
+  quick?: boolean;
+  json?: string;
+  paths: readonly PathName[];
+}
+
+async function bench(o: BenchFlags, context: CommandContext): Promise<void> {
+  const started = environment(['lab', 'bench']);
+  const effort =
+    o.quick === true ? { rounds: 2, window: 1 } : { rounds: o.rounds, window: o.seconds };
+  const note = (line: string): void => context.note(line);
+  const result = await runBench({ ...effort, paths: o.paths }, note, context.signal);
+  benchTable(result).forEach((line) => context.print(line));
+  result.faults.forEach((f) => context.print(`fault ${f}`));
+  if (o.json !== undefined) writeJson(o.json, started, { ...result, skipped: [] });
+  if (result.faults.length > 0) context.exitCode = EXIT.failed;
+}
+
+async function run(
+  names: string[],
+  o: { json?: string; allowSkip?: boolean },
+  context: CommandContext,
+): Promise<void> {
+  const started = environment(['lab', 'run', ...names]);
+  const result = await runLab(names, (l) => context.note(l), context.signal);
+  for (const s of result.scenarios)
+    context.print(
+      `${s.status.padEnd(5)} ${s.name.padEnd(20)} ` +
+        `${s.seconds.toFixed(0).padStart(4)} s  ${s.reason ?? ''}`,
+    );
+  result.faults.forEach((f) => context.print(`fault ${f}`));
+  if (o.json !== undefined) writeJson(o.json, started, result);
+  if (context.signal.aborted) return;
+  const bad = result.scenarios.some(
+    (s) => s.status === 'fail' || (s.status === 'skip' && o.allowSkip !== true),
+  );
+  if (bad || result.faults.length > 0) context.exitCode = EXIT.failed;
+}
+
 export const command: CommandModule = {
   define(command, context) {
     command
@@ -76,52 +117,15 @@ export const command: CommandModule = {
       .option('--quick', 'two rounds of a second')
       .option('--paths <names>', 'only these, with commas', pathNames, ORDER)
       .option('--json <file>', 'write the results as JSON')
-      .action(
-        async (o: {
-          rounds: number;
-          seconds: number;
-          quick?: boolean;
-          json?: string;
-          paths: readonly PathName[];
-        }) => {
-          const started = environment(['lab', 'bench']);
-          const result = await runBench(
-            {
-              ...(o.quick === true
-                ? { rounds: 2, window: 1 }
-                : { rounds: o.rounds, window: o.seconds }),
-              paths: o.paths,
-            },
-            (l) => context.note(l),
-            context.signal,
-          );
-          benchTable(result).forEach((line) => context.print(line));
-          result.faults.forEach((f) => context.print(`fault ${f}`));
-          if (o.json !== undefined) writeJson(o.json, started, { ...result, skipped: [] });
-          if (result.faults.length > 0) context.exitCode = EXIT.failed;
-        },
-      );
+      .action((o: BenchFlags) => bench(o, context));
     command
       .command('run')
       .description('boot real Xen under QEMU and run scenarios')
       .argument('<scenario...>', 'names, or all')
       .option('--json <file>', 'write the results as JSON')
       .option('--allow-skip', 'a skipped scenario is no failure')
-      .action(async (names: string[], options: { json?: string; allowSkip?: boolean }) => {
-        const started = environment(['lab', 'run', ...names]);
-        const result = await runLab(names, (l) => context.note(l), context.signal);
-        for (const s of result.scenarios)
-          context.print(
-            `${s.status.padEnd(5)} ${s.name.padEnd(20)} ` +
-              `${s.seconds.toFixed(0).padStart(4)} s  ${s.reason ?? ''}`,
-          );
-        result.faults.forEach((f) => context.print(`fault ${f}`));
-        if (options.json !== undefined) writeJson(options.json, started, result);
-        if (context.signal.aborted) return;
-        const bad = result.scenarios.some(
-          (s) => s.status === 'fail' || (s.status === 'skip' && options.allowSkip !== true),
-        );
-        if (bad || result.faults.length > 0) context.exitCode = EXIT.failed;
-      });
+      .action((names: string[], o: { json?: string; allowSkip?: boolean }) =>
+        run(names, o, context),
+      );
   },
 };
