@@ -4,7 +4,7 @@ import type { Connection } from './connection.js';
 import type { Domain } from './domain.js';
 import { isGntalloc } from './gntalloc.js';
 import type { Key } from './protocol.js';
-import { PAGE_BYTES } from './protocol.js';
+import { DOMID_SELF, PAGE_BYTES, PURPOSE_BLK_PAYLOAD } from './protocol.js';
 import { Refusal } from './refusal.js';
 import { toRuns, type Runs } from './runs.js';
 
@@ -180,6 +180,10 @@ export class Arena {
 
   #punch(): void {
     if (this.donated) return; // the pages are the outer layer's, which ends them itself
+    // an inner domain's writes in flight lie here, to be done again on its next connection; no page
+    // of these is ever used anew, so what the grantee still writes lands in nobody's data
+    const { purpose, innerOwner } = this.key;
+    if (purpose === PURPOSE_BLK_PAYLOAD && innerOwner !== DOMID_SELF) return;
     if ((native.memfdSeals(this.fd) & native.F_SEAL_FUTURE_WRITE) !== 0) {
       return; // the kernel refuses; they go with the grantee's last mapping
     }

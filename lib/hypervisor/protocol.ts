@@ -27,6 +27,7 @@ export const HV = {
 /** From nf/layer.h. */
 export const PAGE_BYTES = 4096;
 export const DOMID_SELF = 0x7ff0;
+export const PURPOSE_BLK_PAYLOAD = 9;
 export const GREF_RESERVED = 8;
 export const ARENA_PAGES_MAX = 2048;
 
