@@ -107,7 +107,8 @@ function tapRun(files, env) {
     '--reporter=tap',
     '--jobs=1',
   ];
-  return runner('tap', bin('tap'), [...args, `--timeout=${flags.long ? 600 : 180}`, ...files], env);
+  const seconds = flags.long || flags.variant ? 600 : 180;
+  return runner('tap', bin('tap'), [...args, `--timeout=${seconds}`, ...files], env);
 }
 
 function cPrograms() {

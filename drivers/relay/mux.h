@@ -69,6 +69,12 @@ struct nf__mux_queue {
 	void *ctx;
 };
 
+/* Written by whoever stops it, poller or control thread. */
+static inline int nf__mux_error(const struct nf__mux_queue *q)
+{
+	return (int)nf_load_relaxed((const uint32_t *)&q->error);
+}
+
 /* A guest's frame on the outer ring; its number is the id of its first slot and of L1's page. */
 struct nf__mux_sent {
 	uint8_t member; /* NF__MUX_NOBODY: it left meanwhile */

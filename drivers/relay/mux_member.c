@@ -82,13 +82,15 @@ static void member_end(struct nf_mux_member *m)
 		nf__hub_pause(m->hub);
 		nf_netback_attend(m->inner, 0, NULL);
 		nf_poller_detach(&m->queue.item);
-		if (m->queue.error == 0)
-			m->queue.error = -ESHUTDOWN;
+		if (nf__mux_error(&m->queue) == 0)
+			nf_store_release((uint32_t *)&m->queue.error, (uint32_t)-ESHUTDOWN);
 		nf__hub_resume(m->hub);
 	}
 	m->state = NF__MEMBER_DRAIN;
 	m->is_late = false;
-	nf__mux_timer(m->timer_fd, m->queue.core && m->queue.inflight ? NF_LAYER_TIMEOUT_MS : 1);
+	nf__mux_timer(m->timer_fd, m->queue.core && nf_load_relaxed(&m->queue.inflight)
+					   ? NF_LAYER_TIMEOUT_MS
+					   : 1);
 }
 
 static bool is_over(int phase)
@@ -236,7 +238,7 @@ static void on_drain(struct nf_mux_member *m)
 	bool is_plugged = m->queue.core != NULL;
 	if (is_plugged && !m->is_late) {
 		nf__hub_pause(m->hub); /* its frames are the poller's to count */
-		uint32_t left = m->queue.inflight;
+		uint32_t left = nf_load_relaxed(&m->queue.inflight);
 		nf__hub_resume(m->hub);
 		if (left > 0) {
 			nf__mux_timer(m->timer_fd, TAKEN_MS);

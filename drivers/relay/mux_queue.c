@@ -19,9 +19,9 @@ static uint64_t now_ns(void)
 
 void nf__mux_stop(struct nf__mux_queue *q, int error)
 {
-	if (q->error)
+	if (nf__mux_error(q))
 		return;
-	q->error = error;
+	nf_store_release((uint32_t *)&q->error, (uint32_t)error); /* what it found before it */
 	if (error == -EPROTO)
 		NF_COUNT(q->counters, protocol_errors, 1);
 	if (q->stopped)
@@ -33,7 +33,7 @@ static int push_all(struct nf__mux_core *c)
 {
 	for (uint32_t i = 0; i < c->count; i++) {
 		struct nf__mux_queue *q = c->members[i];
-		if (!q || q->error || !(q->tx_push || q->rx_push))
+		if (!q || nf__mux_error(q) || !(q->tx_push || q->rx_push))
 			continue;
 		struct nf_chan *rx = q->in->rx_chan.fd >= 0 ? &q->in->rx_chan : &q->in->tx_chan;
 		int rc = 0;
@@ -92,7 +92,7 @@ static void timer_arm(struct nf__mux_core *c)
 	uint64_t at = 0;
 	for (uint32_t i = 0; i < c->count; i++) {
 		const struct nf__mux_queue *q = c->members[i];
-		if (q && !q->error && q->waits_rate && (at == 0 || q->rate.next_ns < at))
+		if (q && !nf__mux_error(q) && q->waits_rate && (at == 0 || q->rate.next_ns < at))
 			at = q->rate.next_ns;
 	}
 	if (at == 0)
@@ -163,7 +163,7 @@ static int member_run(struct nf_poll_item *item)
 static int member_arm(struct nf_poll_item *item)
 {
 	struct nf__mux_queue *q = (struct nf__mux_queue *)item;
-	if (q->error)
+	if (nf__mux_error(q))
 		return 0;
 	int n = nf_ring_back_arm(&q->in->tx, q->left + 1);
 	return n < 0 || (uint32_t)n > q->left;
@@ -173,7 +173,7 @@ static int member_fds(struct nf_poll_item *item, int *fds, int cap)
 {
 	struct nf__mux_queue *q = (struct nf__mux_queue *)item;
 	const int want[3] = {q->in->tx_chan.fd, q->in->rx_chan.fd, -1};
-	return q->error ? 0 : nf__queue_fds(want, fds, cap);
+	return nf__mux_error(q) ? 0 : nf__queue_fds(want, fds, cap);
 }
 
 static void member_woken(struct nf_poll_item *item)

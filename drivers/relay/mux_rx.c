@@ -9,7 +9,7 @@ struct nf__mux_queue *nf__mux_find(const struct nf__mux_core *c, const uint8_t m
 {
 	for (uint32_t i = 0; i < c->count; i++) {
 		struct nf__mux_queue *q = c->members[i];
-		if (q && !q->error && !memcmp(q->mac, mac, 6))
+		if (q && !nf__mux_error(q) && !memcmp(q->mac, mac, 6))
 			return q;
 	}
 	return NULL;
@@ -88,7 +88,7 @@ void nf__mux_deliver(struct nf__mux_queue *q, const struct nf__mux_frame *f)
 	struct nf_ring_back *rx = &q->in->rx;
 	uint32_t slots = slots_of(f);
 	int room = nf_ring_back_pending(rx);
-	if (q->error)
+	if (nf__mux_error(q))
 		return;
 	if (room < 0) {
 		nf__mux_stop(q, nf__mux_fault(q, "rx req_prod",
@@ -116,7 +116,7 @@ void nf__mux_flood(struct nf__mux_core *c, const struct nf__mux_queue *from,
 {
 	for (uint32_t i = 0; i < c->count; i++) {
 		struct nf__mux_queue *q = c->members[i];
-		if (!q || q == from || q->error)
+		if (!q || q == from || nf__mux_error(q))
 			continue;
 		/* the receiver's budget: a storm outside costs L1 no more than that */
 		if (!from && !nf__mux_credit_take(&q->flood, 1, c->now_ns)) {

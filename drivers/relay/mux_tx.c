@@ -52,10 +52,10 @@ static void slot_done(struct nf__mux_core *c, uint32_t id, int16_t status)
 	struct nf__mux_queue *q = s->member == NF__MUX_NOBODY ? NULL : c->members[s->member];
 	if (!q)
 		return;
-	q->inflight--;
+	nf_store_relaxed(&q->inflight, q->inflight - 1); /* the control thread reads it */
 	if (s->status < 0)
 		NF_COUNT(q->counters, tx_dropped_error, 1);
-	if (s->slots && !q->error)
+	if (s->slots && !nf__mux_error(q))
 		answer(q, s->id, s->slots, s->extras, s->status);
 }
 
@@ -213,7 +213,7 @@ static void send_out(struct nf__mux_core *c, struct nf__mux_queue *q, struct car
 		produce(c, frame, c->free[--c->free_count], g->gref[i], offset,
 			i == last ? 0 : NF_NETTXF_more_data, g->bytes[i]);
 	}
-	q->inflight++;
+	nf_store_relaxed(&q->inflight, q->inflight + 1);
 	c->tx_push = true;
 }
 
@@ -327,7 +327,7 @@ int nf__mux_tx(struct nf__mux_core *c)
 		uint32_t i = (c->next + k) % c->count;
 		struct nf__mux_queue *q = c->members[i];
 		bool full = false;
-		if (!q || q->error)
+		if (!q || nf__mux_error(q))
 			continue;
 		/* a turn that met the full ring goes on, it does not begin again */
 		moved += turn(c, q, k == 0 && c->was_full ? 0 : NF__MUX_QUANTUM, &full);

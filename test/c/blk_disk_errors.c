@@ -108,19 +108,21 @@ static void bad_requests(const char *spec)
 static void full(const char *spec)
 {
 	struct disk_under_test d;
-	struct iovec v = {page, 512};
+	struct iovec v[12];
 	struct nf_blkreq r[12];
 	struct nf_blkdone done[12];
 	if (dut_open(&d, spec, true, 4)) {
 		ok(false, "%s: %s", spec, d.err);
 		return;
 	}
-	for (uint32_t i = 0; i < 12; i++) /* some of them wrong: those take room too */
+	for (uint32_t i = 0; i < 12; i++) { /* some of them wrong: those take room too */
+		v[i] = (struct iovec){page + i * 512, 512};
 		r[i] = (struct nf_blkreq){.token = i,
 					  .sector = i % 3 ? i : 1u << 30,
 					  .sectors = 1,
-					  .segs = &v,
+					  .segs = &v[i],
 					  .nsegs = 1};
+	}
 	is(d.port.ops->submit(&d.port, r, 12), 4, "%.4s: depth 4 takes 4 of 12", spec);
 	is(d.port.ops->submit(&d.port, r + 4, 8), 0, "%.4s: and no more", spec);
 	int n = 0;

@@ -141,7 +141,7 @@ __attribute__((unused)) static void town_close(struct town *t)
 
 __attribute__((unused)) static uint64_t count(const struct town *t, uint32_t i, enum nf_counter c)
 {
-	return t->m[i]->block->words[c];
+	return nf_load_relaxed_u64(&t->m[i]->block->words[c]); /* the poller's */
 }
 
 __attribute__((unused)) static uint64_t sunk(const struct town *t)
@@ -157,7 +157,7 @@ __attribute__((unused)) static bool moves(struct town *t, uint32_t i, uint32_t b
 					 rig_counter(t->l0, NF_COUNTER_sink_lost);
 	uint64_t end = now_ms() + 20000;
 	struct nf_control_dev *d = &rig_domain(&t->outer, 0)->control->dev[0];
-	d->verify_every = 1;
+	nf_store_relaxed(&d->verify_every, 1);
 	rig_generate(t->l2[i], NF_GEN_SEND, bytes, frames);
 	while (sunk(t) < before + frames && now_ms() < end)
 		linger(t, 2);

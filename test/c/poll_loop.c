@@ -188,7 +188,7 @@ static void busy(void)
 	const uint64_t one = 1;
 	nf_store_relaxed(&q[0].work, 0);
 	is(write(q[0].fd, &one, 8), 8, "busy: an event nobody asked for");
-	ok(reaches(&q[0].wakes, 1, 2000), "busy: is cleared");
+	ok(reaches(&q[0].wakes, 1, 10000), "busy: is cleared");
 	nf_poller_stop(p);
 	ok(q[0].item.poller == NULL, "stop detaches");
 	for (int i = 0; i < 3; i++)
@@ -319,8 +319,8 @@ static void idle_with_control(uint32_t watch, bool quiet)
 	usleep(100000);
 	uint64_t n = sleeps();
 	usleep(1000000);
-	n = sleeps() - n;
-	ok(quiet ? n <= 2 : n >= 5, "an idle item that %s the control page: %llu wake-ups a second",
+	n = sleeps() - n; /* a sanitizer's own thread wakes ten times, a watcher fifty */
+	ok((n <= 15) == quiet, "an idle item that %s the control page: %llu wake-ups a second",
 	   watch ? "watches" : "does not watch", (unsigned long long)n);
 	nf_poller_stop(p);
 	close(q.fd);

@@ -4,7 +4,9 @@
 # number KEY: of a JSON object on stdin
 number() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" | head -n 1; }
 
+# What is sent while the two ends find each other is not counted: neighbours, bridge.
 ping_sizes() {
+	guest_do $1 30 "ping -c 3 -i 0.2 -W 5 $HOST" >/tmp/ping.out 2>&1
 	for _size in 56 500 1472 1473 4000 9000 30000 65000; do
 		guest_do $1 30 "ping -c 3 -i 0.2 -W 5 -s $_size $HOST" >/tmp/ping.out 2>&1
 		_rc=$?
