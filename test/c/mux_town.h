@@ -153,8 +153,13 @@ __attribute__((unused)) static uint64_t sunk(const struct town *t)
 __attribute__((unused)) static bool moves(struct town *t, uint32_t i, uint32_t bytes,
 					  uint32_t frames)
 {
-	uint64_t before = sunk(t), bad = rig_counter(t->l0, NF_COUNTER_sink_corrupted) +
-					 rig_counter(t->l0, NF_COUNTER_sink_lost);
+	uint64_t before;
+	do { /* what others sent before arrives first */
+		before = sunk(t);
+		linger(t, 20);
+	} while (sunk(t) != before);
+	uint64_t bad = rig_counter(t->l0, NF_COUNTER_sink_corrupted) +
+		       rig_counter(t->l0, NF_COUNTER_sink_lost);
 	uint64_t end = now_ms() + 20000;
 	struct nf_control_dev *d = &rig_domain(&t->outer, 0)->control->dev[0];
 	nf_store_relaxed(&d->verify_every, 1);
