@@ -14,12 +14,6 @@ struct memdisk {
 	uint64_t bytes;
 };
 
-struct memport {
-	struct nf__blkready ready;
-	const struct memdisk *disk;
-	uint32_t depth;
-};
-
 static void transfer(uint8_t *disk, const struct nf_blkreq *r)
 {
 	for (uint32_t i = 0; i < r->nsegs; i++) {
@@ -45,10 +39,11 @@ static void discard(uint8_t *from, uint64_t bytes)
 	memset(from + head + whole, 0, bytes - head - whole);
 }
 
-static int execute(const struct memdisk *m, const struct nf_disk_geometry *g,
-		   const struct nf_blkreq *r, uint64_t *bytes)
+static int execute(void *ctx, const struct nf_disk_geometry *g, const struct nf_blkreq *r)
 {
-	int rc = nf__blkreq_check(g, r, bytes);
+	const struct memdisk *m = ctx;
+	uint64_t bytes;
+	int rc = nf__blkreq_check(g, r, &bytes);
 	if (rc || r->op == NF_BLKOP_FLUSH)
 		return rc;
 	uint8_t *at = m->base + r->sector * NF_SECTOR_BYTES;
@@ -59,75 +54,11 @@ static int execute(const struct memdisk *m, const struct nf_disk_geometry *g,
 	return 0;
 }
 
-static int mem_submit(struct nf_blkport *p, const struct nf_blkreq *reqs, uint32_t n)
-{
-	struct memport *q = p->priv;
-	uint32_t i = 0;
-	for (; i < n && nf__blkready_count(&q->ready) < q->depth; i++) {
-		uint64_t bytes;
-		nf__blkready_put(&q->ready, reqs[i].token,
-				 execute(q->disk, p->geometry, &reqs[i], &bytes));
-	}
-	return (int)i;
-}
-
-static int mem_reap(struct nf_blkport *p, struct nf_blkdone *done, uint32_t cap)
-{
-	struct memport *q = p->priv;
-	return nf__blkready_take(&q->ready, done, cap);
-}
-
-static int mem_arm(struct nf_blkport *p)
-{
-	const struct memport *q = p->priv;
-	return (int)nf__blkready_count(&q->ready);
-}
-
-static void mem_close(struct nf_blkport *p)
-{
-	struct memport *q = p->priv;
-	nf__blkready_fini(&q->ready);
-	free(q);
-	p->priv = NULL;
-}
-
-static const struct nf_blkport_ops mem_port_ops = {
-	.name = "mem",
-	.submit = mem_submit,
-	.reap = mem_reap,
-	.arm = mem_arm,
-	.close = mem_close,
-};
-
 static int mem_queue(struct nf_disk *d, uint32_t queue, uint32_t depth,
 		     struct nf_counters *counters, struct nf_blkport *out)
 {
 	(void)queue;
-	depth = depth ? depth : NF__DISK_DEPTH;
-	if (depth > NF_BLKPORT_DEPTH_MAX)
-		return -EINVAL;
-	struct memport *q = calloc(1, sizeof(*q));
-	if (!q)
-		return -ENOMEM;
-	q->disk = d->priv;
-	q->depth = depth;
-	int rc = nf__blkready_init(&q->ready, depth);
-	if (rc) {
-		free(q);
-		return rc;
-	}
-	*out = (struct nf_blkport){
-		.ops = &mem_port_ops,
-		.fd = -1,
-		.depth = depth,
-		.mem_align = NF_SECTOR_BYTES,
-		.segs_max = NF_BLKREQ_SEGS_MAX,
-		.idle_poll = 1,
-		.geometry = &d->geometry,
-		.counters = counters,
-		.priv = q,
-	};
-	return 0;
+	return nf__inline_queue(d, execute, depth, counters, out);
 }
 
 static void mem_disk_close(struct nf_disk *d)

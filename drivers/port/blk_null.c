@@ -2,81 +2,18 @@
 /* "null:SIZE": checks requests and moves nothing. What a read finds is what was in the buffer. */
 #include "disks.h"
 
-#include <stdlib.h>
-
-struct nullport {
-	struct nf__blkready ready;
-	uint32_t depth;
-};
-
-static int null_submit(struct nf_blkport *p, const struct nf_blkreq *reqs, uint32_t n)
+static int execute(void *ctx, const struct nf_disk_geometry *g, const struct nf_blkreq *r)
 {
-	struct nullport *q = p->priv;
-	uint32_t i = 0;
-	for (; i < n && nf__blkready_count(&q->ready) < q->depth; i++) {
-		uint64_t bytes;
-		nf__blkready_put(&q->ready, reqs[i].token,
-				 nf__blkreq_check(p->geometry, &reqs[i], &bytes));
-	}
-	return (int)i;
+	uint64_t bytes;
+	(void)ctx;
+	return nf__blkreq_check(g, r, &bytes);
 }
-
-static int null_reap(struct nf_blkport *p, struct nf_blkdone *done, uint32_t cap)
-{
-	struct nullport *q = p->priv;
-	return nf__blkready_take(&q->ready, done, cap);
-}
-
-static int null_arm(struct nf_blkport *p)
-{
-	const struct nullport *q = p->priv;
-	return (int)nf__blkready_count(&q->ready);
-}
-
-static void null_close(struct nf_blkport *p)
-{
-	struct nullport *q = p->priv;
-	nf__blkready_fini(&q->ready);
-	free(q);
-	p->priv = NULL;
-}
-
-static const struct nf_blkport_ops null_port_ops = {
-	.name = "null",
-	.submit = null_submit,
-	.reap = null_reap,
-	.arm = null_arm,
-	.close = null_close,
-};
 
 static int null_queue(struct nf_disk *d, uint32_t queue, uint32_t depth,
 		      struct nf_counters *counters, struct nf_blkport *out)
 {
 	(void)queue;
-	depth = depth ? depth : NF__DISK_DEPTH;
-	if (depth > NF_BLKPORT_DEPTH_MAX)
-		return -EINVAL;
-	struct nullport *q = calloc(1, sizeof(*q));
-	if (!q)
-		return -ENOMEM;
-	q->depth = depth;
-	int rc = nf__blkready_init(&q->ready, depth);
-	if (rc) {
-		free(q);
-		return rc;
-	}
-	*out = (struct nf_blkport){
-		.ops = &null_port_ops,
-		.fd = -1,
-		.depth = depth,
-		.mem_align = NF_SECTOR_BYTES,
-		.segs_max = NF_BLKREQ_SEGS_MAX,
-		.idle_poll = 1,
-		.geometry = &d->geometry,
-		.counters = counters,
-		.priv = q,
-	};
-	return 0;
+	return nf__inline_queue(d, execute, depth, counters, out);
 }
 
 static void null_disk_close(struct nf_disk *d)

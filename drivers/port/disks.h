@@ -61,4 +61,12 @@ static inline void nf__blkready_put(struct nf__blkready *r, uint64_t token, int 
 	r->ring[r->tail++ & r->mask] = (struct nf_blkdone){.token = token, .error = error};
 }
 
+/* ---- blk_inline.c ---- */
+/* Does one request, wrong ones included; what it completes with. */
+typedef int nf__blkreq_execute(void *ctx, const struct nf_disk_geometry *g,
+			       const struct nf_blkreq *r);
+/* A disk's queue whose requests are done when they are submitted; ctx is the disk's priv. */
+int nf__inline_queue(struct nf_disk *d, nf__blkreq_execute *execute, uint32_t depth,
+		     struct nf_counters *counters, struct nf_blkport *out);
+
 #endif

@@ -11,6 +11,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "relay/config.h"
+
 void nf__blk_relay_notice(struct nf_blk_relay *r, const char *fmt, ...)
 {
 	char text[320], line[340 + NF_STORE_PATH_MAX];
@@ -153,45 +155,18 @@ static void copy_close(struct nf_blk_relay *r)
 
 /* ---- all ---- */
 
-/* The last two numbers of .../<domid>/<devid>. */
-static int path_ids(const char *path, uint16_t *domid, uint16_t *devid)
-{
-	const char *last = strrchr(path, '/');
-	const char *before = last;
-	while (before && before > path && before[-1] != '/')
-		before--;
-	unsigned dom, dev;
-	int end = 0;
-	if (!before || before == last || sscanf(before, "%5u/%5u%n", &dom, &dev, &end) != 2 ||
-	    before[end] != '\0' || dom >= NF_DOMID_SELF || dev > UINT16_MAX)
-		return -EINVAL;
-	*domid = (uint16_t)dom;
-	*devid = (uint16_t)dev;
-	return 0;
-}
-
-static int keep_string(char *to, size_t cap, const char **field)
-{
-	const char *from = *field ? *field : "";
-	if (strlen(from) >= cap)
-		return -EINVAL;
-	strcpy(to, from);
-	*field = to;
-	return 0;
-}
-
 static int keep_config(struct nf_blk_relay *r)
 {
 	struct nf_blk_relay_config *c = &r->cfg;
-	int rc = keep_string(r->inner_path, sizeof(r->inner_path), &c->inner.path);
+	int rc = nf__relay_keep(r->inner_path, sizeof(r->inner_path), &c->inner.path);
 	if (rc == 0)
-		rc = keep_string(r->outer_path, sizeof(r->outer_path), &c->outer.path);
+		rc = nf__relay_keep(r->outer_path, sizeof(r->outer_path), &c->outer.path);
 	if (rc == 0)
-		rc = keep_string(r->inner_token, sizeof(r->inner_token), &c->inner.token);
+		rc = nf__relay_keep(r->inner_token, sizeof(r->inner_token), &c->inner.token);
 	if (rc == 0)
-		rc = keep_string(r->outer_token, sizeof(r->outer_token), &c->outer.token);
+		rc = nf__relay_keep(r->outer_token, sizeof(r->outer_token), &c->outer.token);
 	if (rc == 0)
-		rc = path_ids(r->inner_path, &r->inner_owner, &r->inner_devid);
+		rc = nf__relay_path_ids(r->inner_path, &r->inner_owner, &r->inner_devid);
 	if (rc)
 		return rc;
 	c->inner.port = c->outer.port = NULL;

@@ -24,7 +24,7 @@ static void core_stopped(void *ctx)
 {
 	struct nf_mux *h = ctx;
 	nf_store_release(&h->stopped, 1); /* the fault before the word */
-	nf__mux_tell(h->event_fd);
+	nf__net_tell(h->event_fd);
 }
 
 static int outer_open(struct nf_mux *h)
@@ -173,7 +173,7 @@ static void members_tell(struct nf_mux *h)
 	h->told = h->state;
 	for (uint32_t i = 0; i < NF_MUX_MEMBERS; i++)
 		if (h->members[i])
-			nf__mux_tell(h->members[i]->event_fd);
+			nf__net_tell(h->members[i]->event_fd);
 }
 
 void nf__hub_step(struct nf_mux *h)
@@ -220,9 +220,9 @@ int nf_mux_open(const struct nf_net_config *cfg, struct nf_mux **out)
 	h->block = cfg->counters ? nf_counters_take(cfg->counters, 1) : NULL;
 	if (!h->block)
 		h->block = &h->spare;
-	int rc = nf__mux_keep(h->path, sizeof(h->path), &h->cfg.path);
+	int rc = nf__relay_keep(h->path, sizeof(h->path), &h->cfg.path);
 	if (rc == 0)
-		rc = nf__mux_keep(h->token, sizeof(h->token), &h->cfg.token);
+		rc = nf__relay_keep(h->token, sizeof(h->token), &h->cfg.token);
 	if (rc == 0) {
 		const char *last = strrchr(h->path, '/');
 		rc = last && sscanf(last + 1, "%5hu", &unused) == 1 ? 0 : -EINVAL;

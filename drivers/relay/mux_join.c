@@ -56,11 +56,11 @@ int nf_mux_join(struct nf_mux *h, const struct nf_net_config *cfg,
 	m->block = cfg->counters ? nf_counters_take(cfg->counters, 1) : NULL;
 	if (!m->block)
 		m->block = &m->spare;
-	int rc = nf__mux_keep(m->path, sizeof(m->path), &m->cfg.path);
+	int rc = nf__relay_keep(m->path, sizeof(m->path), &m->cfg.path);
 	if (rc == 0)
-		rc = nf__mux_keep(m->token, sizeof(m->token), &m->cfg.token);
+		rc = nf__relay_keep(m->token, sizeof(m->token), &m->cfg.token);
 	if (rc == 0)
-		rc = nf__mux_path_ids(m->path, &m->owner, &m->devid);
+		rc = nf__relay_path_ids(m->path, &m->owner, &m->devid);
 	if (rc == 0)
 		rc = read_mac(m);
 	if (rc == 0)

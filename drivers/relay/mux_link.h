@@ -3,6 +3,7 @@
 #ifndef NF_RELAY_MUX_LINK_H
 #define NF_RELAY_MUX_LINK_H
 
+#include "relay/config.h"
 #include "relay/mux.h"
 
 #define NF__MUX_BACKOFF_MS 100u
@@ -87,10 +88,6 @@ int nf__mux_fds_open(int *epoll_fd, int *event_fd, int *timer_fd);
 int nf__mux_watch(int epoll_fd, int fd, bool add);
 void nf__mux_timer(int fd, uint32_t ms); /* 0: off */
 bool nf__mux_drain(int fd);
-void nf__mux_tell(int event_fd); /* any thread */
-/* The last two numbers of .../<domid>/<devid>. */
-int nf__mux_path_ids(const char *path, uint16_t *domid, uint16_t *devid);
-int nf__mux_keep(char *to, size_t cap, const char **field);
 void nf__hub_notice(struct nf_mux *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void nf__member_notice(struct nf_mux_member *m, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -8,7 +8,7 @@
 static void queue_stopped(void *ctx)
 {
 	struct nf_mux_member *m = ctx;
-	nf__mux_tell(m->event_fd);
+	nf__net_tell(m->event_fd);
 }
 
 int nf__member_open(struct nf_mux_member *m)

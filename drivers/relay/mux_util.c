@@ -43,39 +43,6 @@ bool nf__mux_drain(int fd)
 	return read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count);
 }
 
-void nf__mux_tell(int event_fd)
-{
-	const uint64_t one = 1;
-	if (write(event_fd, &one, sizeof(one)) < 0)
-		return; /* full: told already */
-}
-
-int nf__mux_path_ids(const char *path, uint16_t *domid, uint16_t *devid)
-{
-	const char *last = strrchr(path, '/');
-	const char *before = last;
-	while (before && before > path && before[-1] != '/')
-		before--;
-	unsigned dom, dev;
-	int end = 0;
-	if (!before || before == last || sscanf(before, "%5u/%5u%n", &dom, &dev, &end) != 2 ||
-	    before[end] != '\0' || dom >= NF_DOMID_SELF || dev > UINT16_MAX)
-		return -EINVAL;
-	*domid = (uint16_t)dom;
-	*devid = (uint16_t)dev;
-	return 0;
-}
-
-int nf__mux_keep(char *to, size_t cap, const char **field)
-{
-	const char *from = *field ? *field : "";
-	if (strlen(from) >= cap)
-		return -EINVAL;
-	strcpy(to, from);
-	*field = to;
-	return 0;
-}
-
 void nf__hub_notice(struct nf_mux *h, const char *fmt, ...)
 {
 	char text[LINE_MAX_BYTES - 48], line[LINE_MAX_BYTES];

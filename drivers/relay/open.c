@@ -9,47 +9,22 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* The last two numbers of .../<domid>/<devid>. */
-static int path_ids(const char *path, uint16_t *domid, uint16_t *devid)
-{
-	const char *last = strrchr(path, '/');
-	const char *before = last;
-	while (before && before > path && before[-1] != '/')
-		before--;
-	unsigned dom, dev;
-	int end = 0;
-	if (!before || before == last || sscanf(before, "%5u/%5u%n", &dom, &dev, &end) != 2 ||
-	    before[end] != '\0' || dom >= NF_DOMID_SELF || dev > UINT16_MAX)
-		return -EINVAL;
-	*domid = (uint16_t)dom;
-	*devid = (uint16_t)dev;
-	return 0;
-}
-
-static int keep_string(char *to, size_t cap, const char **field)
-{
-	const char *from = *field ? *field : "";
-	if (strlen(from) >= cap)
-		return -EINVAL;
-	strcpy(to, from);
-	*field = to;
-	return 0;
-}
+#include "relay/config.h"
 
 static int keep_config(struct nf_net_relay *r)
 {
 	struct nf_relay_config *c = &r->cfg;
 	if (c->mode != NF_RELAY_COPY && c->mode != NF_RELAY_TRANSLATE && c->mode != NF_RELAY_DIRECT)
 		return -EINVAL;
-	int rc = keep_string(r->inner_path, sizeof(r->inner_path), &c->inner.path);
+	int rc = nf__relay_keep(r->inner_path, sizeof(r->inner_path), &c->inner.path);
 	if (rc == 0)
-		rc = keep_string(r->outer_path, sizeof(r->outer_path), &c->outer.path);
+		rc = nf__relay_keep(r->outer_path, sizeof(r->outer_path), &c->outer.path);
 	if (rc == 0)
-		rc = keep_string(r->inner_token, sizeof(r->inner_token), &c->inner.token);
+		rc = nf__relay_keep(r->inner_token, sizeof(r->inner_token), &c->inner.token);
 	if (rc == 0)
-		rc = keep_string(r->outer_token, sizeof(r->outer_token), &c->outer.token);
+		rc = nf__relay_keep(r->outer_token, sizeof(r->outer_token), &c->outer.token);
 	if (rc == 0)
-		rc = path_ids(r->inner_path, &r->inner_owner, &r->inner_devid);
+		rc = nf__relay_path_ids(r->inner_path, &r->inner_owner, &r->inner_devid);
 	/* the queues and their counters are ours */
 	c->inner.port = c->outer.port = NULL;
 	if (c->mode != NF_RELAY_COPY) {
