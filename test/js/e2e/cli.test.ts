@@ -46,7 +46,7 @@ function config(name: string, more: object = {}): string {
 
 isolated('up --detach, ls, net list, exec, counters, down', async (t) => {
   const name = `cli-${process.pid}`;
-  const file = config(name);
+  const file = config(name, { disks: [{ name: 'd', path: 'single', disk: 'mem:1M' }] });
   const up = await nestfront('up', file, '--detach', '--json');
   t.is(up.code, 0, up.stderr);
   const { pid } = JSON.parse(up.stdout) as { pid: number };
@@ -78,6 +78,13 @@ isolated('up --detach, ls, net list, exec, counters, down', async (t) => {
   t.is(net.devices.length, 3, 'single has one link, translate two');
   for (const device of net.devices)
     t.deepEqual([device.frontState, device.backState], ['Connected', 'Connected']);
+
+  const disk = JSON.parse((await nestfront('disk', 'list', '--json')).stdout) as {
+    disks: { frontState: string; backState: string; bytes: number }[];
+  };
+  t.is(disk.disks.length, 1, 'and a disk is no network device');
+  const [d] = disk.disks;
+  t.deepEqual([d?.frontState, d?.backState, d?.bytes], ['Connected', 'Connected', 1 << 20]);
 
   const hostname = await nestfront('exec', 'L2', '--', 'hostname');
   t.deepEqual([hostname.code, hostname.stdout], [0, 'L2\n']);
