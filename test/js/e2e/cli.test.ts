@@ -44,6 +44,14 @@ function config(name: string, more: object = {}): string {
   return file;
 }
 
+type Listed = { frontState: string; backState: string; bytes?: number }[];
+
+/** What `net list` or `disk list` says, as JSON under that key. */
+async function listed(what: 'net' | 'disk', key: string): Promise<Listed> {
+  const { stdout } = await nestfront(what, 'list', '--json');
+  return (JSON.parse(stdout) as Record<string, Listed>)[key] ?? [];
+}
+
 isolated('up --detach, ls, net list, exec, counters, down', async (t) => {
   const name = `cli-${process.pid}`;
   const file = config(name, { disks: [{ name: 'd', path: 'single', disk: 'mem:1M' }] });
@@ -72,18 +80,14 @@ isolated('up --detach, ls, net list, exec, counters, down', async (t) => {
   ])
     t.regex(tree.stdout, new RegExp(part));
 
-  const net = JSON.parse((await nestfront('net', 'list', '--json')).stdout) as {
-    devices: { frontState: string; backState: string }[];
-  };
-  t.is(net.devices.length, 3, 'single has one link, translate two');
-  for (const device of net.devices)
+  const devices = await listed('net', 'devices');
+  t.is(devices.length, 3, 'single has one link, translate two');
+  for (const device of devices)
     t.deepEqual([device.frontState, device.backState], ['Connected', 'Connected']);
 
-  const disk = JSON.parse((await nestfront('disk', 'list', '--json')).stdout) as {
-    disks: { frontState: string; backState: string; bytes: number }[];
-  };
-  t.is(disk.disks.length, 1, 'and a disk is no network device');
-  const [d] = disk.disks;
+  const disks = await listed('disk', 'disks');
+  t.is(disks.length, 1, 'and a disk is no network device');
+  const [d] = disks;
   t.deepEqual([d?.frontState, d?.backState, d?.bytes], ['Connected', 'Connected', 1 << 20]);
 
   const hostname = await nestfront('exec', 'L2', '--', 'hostname');
