@@ -116,7 +116,7 @@ unless(`xenstore-watch: -n, below the path, a path that is not there yet${why}`,
   run('write', '/w/deep/er', '1');
   await eventually(() => out === '/w\n/w/deep/er\n', 30_000);
   run('rm', '/w');
-  const [status] = (await once(child, 'exit')) as [number | null];
+  const [status] = (await once(child, 'close')) as [number | null]; // after its last output
   t.is(status, 0);
   t.is(out, '/w\n/w/deep/er\n/w\n');
 });
