@@ -268,7 +268,7 @@ static void double_fetch(void)
 	lists_fill();
 	pthread_create(&thread, NULL, race, &r);
 	int lost = 0;
-	for (uint32_t i = 0; i < 1500 && !lost; i++) {
+	for (uint32_t i = 0; i < 600 && !lost; i++) {
 		bh_rw(&slot, &s.h, i & 1, i, i, 0, 11);
 		if (i % 3 == 0) {
 			slot.indirect = (struct nf_blkif_indirect){

@@ -291,6 +291,6 @@ int main(void)
 	domain_dies();
 	closed_early();
 	bad_port();
-	cycles(1000);
+	cycles(300);
 	return done();
 }

@@ -161,10 +161,14 @@ static void slow_link(void)
 		enter(far[0]);
 		if (line_open(1, "afpacket:nff0", 0, 0, 1, 1500) != 0 || write(ends[1], "", 1) != 1)
 			_exit(9);
-		uint32_t got = line_take(1, 4000, 1500, 20000, &bad);
+		uint32_t got = 0;
+		uint64_t drops = 0;
 		/* on a busy machine this end is late: its own ring overflows, and says so */
-		nf__afp_check(&line_ports[1]);
-		uint64_t drops = line_count(1, NF_COUNTER_rx_dropped_port);
+		for (int i = 0; i < 20 && got + drops < 4000; i++) {
+			got += line_take(1, 4000 - got - (uint32_t)drops, 1500, 1000, &bad);
+			nf__afp_check(&line_ports[1]);
+			drops = line_count(1, NF_COUNTER_rx_dropped_port);
+		}
 		if (drops || bad)
 			diag("%u came, %u bad, %llu dropped by the ring", got, bad,
 			     (unsigned long long)drops);

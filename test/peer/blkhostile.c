@@ -42,8 +42,11 @@ static void turn(struct blkhostile *h)
 int bh_wait(struct blkhostile *h, int state)
 {
 	for (int i = 0; i < WAIT_ROUNDS; i++) {
-		if (other_state(h) == state)
+		int other = other_state(h);
+		if (other == state)
 			return 0;
+		if (other >= NF_XENBUS_CLOSING && state < NF_XENBUS_CLOSING)
+			return -ECONNRESET; /* it gave up */
 		turn(h);
 	}
 	return -ETIMEDOUT;

@@ -51,9 +51,11 @@ static uint64_t now_ms(void)
 int hostile_wait(struct hostile *h, int state)
 {
 	uint64_t end = now_ms() + (h->wait_ms ? h->wait_ms : HOSTILE_WAIT_MS);
-	while (hostile_other_state(h) != state) {
+	for (int other; (other = hostile_other_state(h)) != state;) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
+		if (state == NF_XENBUS_CONNECTED && other >= NF_XENBUS_CLOSING)
+			return -ECONNRESET; /* it gave up */
 		nap(h);
 	}
 	return 0;
