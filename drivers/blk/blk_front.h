@@ -86,15 +86,18 @@ struct nf_blk_queue {
 	struct nf_blk_front_req reqs[NF_BLK_FRONT_DEPTH];
 };
 
-/* ---- front_queue.c ---- */
+/* ---- front_queue.c ----
+ * A queue is its poller's for life, also while its item is detached: a relay's inner backs submit
+ * to it whenever they run. connect, disconnect and resize therefore run there (nf_poller_call). */
 int nf__bfq_new(struct nf_blk_queue **out, struct nf_layer *layer, int event_fd);
 void nf__bfq_free(struct nf_blk_queue *q); /* NULL is fine; detached, disconnected */
-/* Detached. rings and counters are borrowed until disconnect; agreed says what may be asked. */
+/* Poller; detached. rings and counters are borrowed until disconnect; agreed says what may be
+ * asked. */
 int nf__bfq_connect(struct nf_blk_queue *q, struct nf_blkfront_rings *rings,
 		    const struct nf_blk_features *agreed, struct nf_counters *counters);
-/* What is in flight waits again, in the order it was submitted. */
+/* Poller; detached. What is in flight waits again, in the order it was submitted. */
 void nf__bfq_disconnect(struct nf_blk_queue *q);
-/* The disk has another size, also while the queue runs. */
+/* Poller. The disk has another size. */
 void nf__bfq_resize(struct nf_blk_queue *q, const struct nf_blk_disk *disk);
 
 /* ---- front_io.c: poller ---- */
@@ -143,5 +146,7 @@ void nf__blk_front_places_free(struct nf_blkfront *f);
 int nf__blk_front_queues_start(struct nf_blkfront *f);
 void nf__blk_front_queues_stop(struct nf_blkfront *f);
 void nf__blk_front_users_close(struct nf_blkfront *f);
+/* The disk has another size, while queues run. */
+void nf__blk_front_queues_resize(struct nf_blkfront *f, const struct nf_blk_disk *disk);
 
 #endif

@@ -217,8 +217,7 @@ static int size_look(struct nf_blkfront *f)
 			   (unsigned long long)said.disk.sectors,
 			   (unsigned long long)f->agreed.disk.sectors);
 	f->agreed.disk.sectors = said.disk.sectors;
-	for (uint32_t i = 0; !f->is_held && i < f->queues; i++)
-		nf__bfq_resize(f->queue[i], &said.disk);
+	nf__blk_front_queues_resize(f, &said.disk);
 	return 0;
 }
 

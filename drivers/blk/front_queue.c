@@ -84,6 +84,26 @@ static int port_arm(struct nf_blkport *p)
 	return q->done_count > 0;
 }
 
+static bool has_segs(const struct nf_blkreq *r)
+{
+	return r->op == NF_BLKOP_READ || r->op == NF_BLKOP_WRITE;
+}
+
+/* What is on the ring ends there; nothing more of it is copied, and it is not done again. */
+static void port_abandon(struct nf_blkport *p, uint64_t token)
+{
+	struct nf_blk_queue *q = p->priv;
+	for (uint32_t i = 0; i < NF_BLK_FRONT_DEPTH; i++) {
+		struct nf_blk_front_req *r = &q->reqs[i];
+		if (r->stage == NF_BLK_REQ_FREE || r->stage == NF_BLK_REQ_DONE ||
+		    r->r.token != token || !has_segs(&r->r))
+			continue;
+		r->r.segs = NULL;
+		if (r->error == 0)
+			r->error = -ECANCELED;
+	}
+}
+
 static void port_close(struct nf_blkport *p)
 {
 	(void)p; /* it lives as long as its front */
@@ -94,6 +114,7 @@ static const struct nf_blkport_ops port_ops = {
 	.submit = port_submit,
 	.reap = port_reap,
 	.arm = port_arm,
+	.abandon = port_abandon,
 	.close = port_close,
 };
 
@@ -227,7 +248,7 @@ void nf__bfq_free(struct nf_blk_queue *q)
 
 void nf__bfq_resize(struct nf_blk_queue *q, const struct nf_blk_disk *disk)
 {
-	/* one word each; whoever reads them meanwhile sees the old or the new disk */
+	/* whoever is not our poller reads one word: the old or the new disk */
 	nf_store64(&q->features.disk.sectors, disk->sectors);
 	nf_store64(&q->geometry.sectors, disk->sectors);
 }
@@ -318,6 +339,10 @@ void nf__bfq_disconnect(struct nf_blk_queue *q)
 		struct nf_blk_front_req *r = &q->reqs[i];
 		if (r->stage == NF_BLK_REQ_FREE || r->stage == NF_BLK_REQ_DONE)
 			continue;
+		if (has_segs(&r->r) && !r->r.segs) { /* abandoned */
+			nf__bfq_done(q, i, r->error);
+			continue;
+		}
 		replayed += r->parts > 0 || r->issued > 0;
 		r->stage = NF_BLK_REQ_WAITING;
 		r->issued = r->parts = 0;

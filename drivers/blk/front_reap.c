@@ -48,7 +48,7 @@ static void slot_finish(struct nf_blk_queue *q, struct nf_blk_front_slot *s, int
 	part_count(q, s, error);
 	if (nf__unlikely(error && r->error == 0))
 		r->error = error;
-	if (s->is_read && s->is_bounced && !error)
+	if (s->is_read && s->is_bounced && !error && r->r.segs)
 		nf__bfq_bounce_out(q, s);
 	slot_free(q, s);
 	if (--r->parts > 0 || r->stage == NF_BLK_REQ_WAITING)

@@ -49,11 +49,40 @@ static int user_start(struct nf_blkfront *f, uint32_t i)
 	return 0;
 }
 
+/* What the poller is asked to do to a queue between two rounds. */
+struct change {
+	struct nf_blkfront *f;
+	uint32_t queue;
+	const struct nf_blk_disk *disk;
+};
+
+static int poller_connect(void *ctx)
+{
+	const struct change *c = ctx;
+	struct nf_blkfront *f = c->f;
+	uint32_t i = c->queue;
+	return nf__bfq_connect(f->queue[i], f->rings[i], &f->agreed, f->e.blocks[i]);
+}
+
+static int poller_disconnect(void *ctx)
+{
+	nf__bfq_disconnect(ctx);
+	return 0;
+}
+
+static int poller_resize(void *ctx)
+{
+	const struct change *c = ctx;
+	nf__bfq_resize(c->f->queue[c->queue], c->disk);
+	return 0;
+}
+
 static int queue_start(struct nf_blkfront *f, uint32_t i)
 {
 	struct nf_blk_queue *q = f->queue[i];
+	struct change c = {.f = f, .queue = i};
 	NF_COUNT(f->e.blocks[i], connects, 1);
-	int rc = nf__bfq_connect(q, f->rings[i], &f->agreed, f->e.blocks[i]);
+	int rc = nf_poller_call(f->e.cfg.poller, poller_connect, &c);
 	if (rc)
 		return rc;
 	rc = user_start(f, i);
@@ -85,7 +114,16 @@ void nf__blk_front_queues_stop(struct nf_blkfront *f)
 		if (!f->queue[i])
 			continue;
 		nf_poller_detach(&f->queue[i]->item);
-		nf__bfq_disconnect(f->queue[i]);
+		if (f->queue[i]->rings)
+			nf_poller_call(f->e.cfg.poller, poller_disconnect, f->queue[i]);
+	}
+}
+
+void nf__blk_front_queues_resize(struct nf_blkfront *f, const struct nf_blk_disk *disk)
+{
+	for (uint32_t i = 0; !f->is_held && i < f->queues; i++) {
+		struct change c = {.f = f, .queue = i, .disk = disk};
+		nf_poller_call(f->e.cfg.poller, poller_resize, &c);
 	}
 }
 

@@ -101,6 +101,9 @@ static bool serve_mail(struct nf_poller *p)
 	case NF__MAIL_DETACH:
 		drop_item(p, p->mail_item);
 		break;
+	case NF__MAIL_CALL:
+		p->mail_result = p->mail_fn(p->mail_ctx);
+		break;
 	case NF__MAIL_STOP:
 		go_on = false;
 		break;

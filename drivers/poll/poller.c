@@ -82,17 +82,34 @@ void nf_poller_kick(struct nf_poller *p)
 		syscall(SYS_futex, &p->cfg.control->park, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Hands one letter over and waits until it was dealt with. */
-static int send_mail(struct nf_poller *p, enum nf__poll_mail what, struct nf_poll_item *item)
+/* Hands the letter over and waits until it was dealt with; locked by the caller. */
+static int post(struct nf_poller *p, enum nf__poll_mail what)
 {
-	pthread_mutex_lock(&p->lock);
-	p->mail_item = item;
 	p->mail_done = false;
 	nf_store_release(&p->mail, what); /* the letter before its flag */
 	nf_poller_kick(p);
 	while (!p->mail_done)
 		pthread_cond_wait(&p->answered, &p->lock);
-	int result = p->mail_result;
+	return p->mail_result;
+}
+
+static int send_mail(struct nf_poller *p, enum nf__poll_mail what, struct nf_poll_item *item)
+{
+	pthread_mutex_lock(&p->lock);
+	p->mail_item = item;
+	int result = post(p, what);
+	pthread_mutex_unlock(&p->lock);
+	return result;
+}
+
+int nf_poller_call(struct nf_poller *p, int (*fn)(void *ctx), void *ctx)
+{
+	if (!p)
+		return fn(ctx);
+	pthread_mutex_lock(&p->lock);
+	p->mail_fn = fn;
+	p->mail_ctx = ctx;
+	int result = post(p, NF__MAIL_CALL);
 	pthread_mutex_unlock(&p->lock);
 	return result;
 }

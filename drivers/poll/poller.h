@@ -11,7 +11,7 @@
 
 #define NF__POLL_FDS (NF_POLL_ITEMS * NF_POLL_ITEM_FDS + 1)
 
-enum nf__poll_mail { NF__MAIL_ATTACH = 1, NF__MAIL_DETACH, NF__MAIL_STOP };
+enum nf__poll_mail { NF__MAIL_ATTACH = 1, NF__MAIL_DETACH, NF__MAIL_CALL, NF__MAIL_STOP };
 
 struct nf_poller {
 	struct nf_poller_config cfg;
@@ -34,6 +34,8 @@ struct nf_poller {
 	uint32_t mail; /* enum nf__poll_mail, 0 none */
 	uint32_t parked;
 	struct nf_poll_item *mail_item;
+	int (*mail_fn)(void *ctx);
+	void *mail_ctx;
 	int mail_result;
 	bool mail_done;
 	pthread_mutex_t lock;

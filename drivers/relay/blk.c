@@ -62,6 +62,7 @@ static int outer_find(struct nf_blk_relay *r)
 		if (!o)
 			return -ENOMEM;
 		o->layer = r->cfg.outer.layer;
+		o->poller = r->cfg.outer.poller;
 		strcpy(o->path, r->outer_path);
 		int rc = nf_blkfront_open(&r->cfg.outer, &o->front);
 		if (rc == 0)
@@ -172,8 +173,8 @@ static int keep_config(struct nf_blk_relay *r)
 	c->inner.port = c->outer.port = NULL;
 	c->inner.disk = NULL;
 	c->outer.users = NULL;
-	if (c->mode == NF_RELAY_COPY)
-		return 0;
+	if (c->mode == NF_RELAY_COPY) /* both ends share tables without a lock */
+		return c->inner.poller == c->outer.poller ? 0 : -EINVAL;
 	if (c->mode != NF_RELAY_TRANSLATE && c->mode != NF_RELAY_DIRECT)
 		return -EINVAL;
 	bool direct = c->mode == NF_RELAY_DIRECT;

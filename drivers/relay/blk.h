@@ -27,6 +27,7 @@ struct nf_blk_outer {
 	struct nf_blk_outer *next; /* of those that are shared */
 	uint32_t refs;
 	struct nf_layer *layer;
+	struct nf_poller *poller; /* of the front and of all windows */
 	char path[NF_STORE_PATH_MAX];
 	struct nf_blkfront *front;
 	struct nf__hub_queue *queues[NF_BLK_QUEUES_MAX];

@@ -3,6 +3,10 @@
  * copy: one outer disk, shown as one disk for each window of it. Their requests share the outer
  * queues and are told apart by the token; the outer front does the copying, and keeps what is in
  * flight when its back goes.
+ *
+ * The outer queues, the tables beside them and every window's port are one poller's. The control
+ * thread changes them only from there: the outer front when it loses and finds its back, and a
+ * window's port when it goes while its siblings run.
  */
 #include "relay/blk.h"
 
@@ -94,14 +98,25 @@ static int port_arm(struct nf_blkport *p)
 	return x->done_count > 0 ? 1 : x->hub->outer->ops->arm(x->hub->outer);
 }
 
-/* In order, nothing is in flight. At once, the outer front was stopped before: nobody touches what
- * its requests point to any more. */
+static int poller_forget(void *ctx)
+{
+	struct nf__hub_port *x = ctx;
+	struct nf__hub_queue *h = x->hub;
+	for (uint32_t i = 0; i < NF__HUB_DEPTH; i++) {
+		if (h->slots[i].owner != x)
+			continue;
+		h->slots[i].owner = NULL;
+		h->outer->ops->abandon(h->outer, i);
+	}
+	return 0;
+}
+
+/* In order, nothing is in flight. At once, what is in flight loses its memory: the outer disk may
+ * be away, and its siblings go on. */
 static void port_close(struct nf_blkport *p)
 {
 	struct nf__hub_port *x = port_of(p);
-	for (uint32_t i = 0; i < NF__HUB_DEPTH; i++)
-		if (x->hub->slots[i].owner == x)
-			x->hub->slots[i].owner = NULL;
+	nf_poller_call(x->disk->outer->poller, poller_forget, x);
 	free(x);
 }
 

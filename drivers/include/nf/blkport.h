@@ -95,6 +95,11 @@ struct nf_blkport_ops {
 	int (*arm)(struct nf_blkport *p);
 	/* fd was readable: makes it unreadable again. NULL: nothing to do. */
 	void (*woken)(struct nf_blkport *p);
+	/*
+	 * That request's segments are not touched once this returns; its completion comes all the
+	 * same. What is in the pool is not meant. Poller. NULL: not here, only close ends it.
+	 */
+	void (*abandon)(struct nf_blkport *p, uint64_t token);
 	/* Waits until no request's memory is in use any more (completions nobody reaped are lost),
 	 * then frees. Control thread, off the poller. */
 	void (*close)(struct nf_blkport *p);

@@ -30,11 +30,12 @@ struct nf_blk_relay_config {
 	struct nf_blk_outer **outers;
 };
 
-/* One relayed disk. Control thread only; the queues run on inner.poller. cfg is copied, what it
+/* One relayed disk. Control thread only; the queues run on inner.poller, which in copy is also
+ * outer.poller. cfg is copied, what it
  * points to is the caller's until close. */
 struct nf_blk_relay;
-/* -EINVAL: no such mode, or paths that name no device, or a window in direct; -ENOSYS: the layers
- * cannot donate or number equally; or an errno of opening either end. */
+/* -EINVAL: no such mode, or paths that name no device, or a window in direct, or two pollers in
+ * copy; -ENOSYS: the layers cannot donate or number equally; or an errno of opening either end. */
 int nf_blk_relay_open(const struct nf_blk_relay_config *cfg, struct nf_blk_relay **out);
 /* Advances both ends; after any event of either. The phase as enum nf_blk_phase, or a negative
  * errno when its ends cannot be opened again (-ENOENT: the device was removed; close it). */

@@ -75,6 +75,12 @@ void nf_poller_stop(struct nf_poller *p);
  */
 int nf_poller_attach(struct nf_poller *p, struct nf_poll_item *item);
 void nf_poller_detach(struct nf_poll_item *item); /* no-op when detached */
+/*
+ * Has the poller's thread run fn between two rounds, and returns what it returned: for state that
+ * other items of the poller reach into, and which the control thread so changes without a lock.
+ * fn is short and calls nothing of this header. Without a poller (NULL) it runs right here.
+ */
+int nf_poller_call(struct nf_poller *p, int (*fn)(void *ctx), void *ctx);
 /* Makes a blocked or parked poller run every item once. */
 void nf_poller_kick(struct nf_poller *p);
 /* Readable once any item has failed, for the control thread's poll(); nf_poller_failures drains it
