@@ -4,6 +4,16 @@
 
 #include <string.h>
 
+/* The toolstack may keep a guest from giving blocks back: discard-enable is 0 then. */
+static bool may_discard(struct nf_blkback *b)
+{
+	char path[NF_STORE_PATH_MAX];
+	uint32_t enabled = 1;
+	if (nf_device_key(&b->e.dev, false, "discard-enable", path) == 0)
+		(void)nf_store_read_u32(b->e.cfg.store, 0, path, 0, 1, &enabled);
+	return enabled == 1;
+}
+
 static void disk_describe(struct nf_blkback *b)
 {
 	const struct nf_disk_geometry *g = &b->disk->geometry;
@@ -14,11 +24,11 @@ static void disk_describe(struct nf_blkback *b)
 	d->sectors -= d->sectors % unit;
 	d->physical_bytes = g->physical_bytes > d->sector_bytes ? g->physical_bytes
 								: d->sector_bytes;
-	d->discard = g->discard_bytes > 0;
+	d->discard = g->discard_bytes > 0 && may_discard(b);
 	d->discard_granularity_bytes = g->discard_bytes > d->sector_bytes ? g->discard_bytes
 									  : d->sector_bytes;
 	d->discard_alignment_bytes = g->discard_align;
-	d->secure = g->discard_secure;
+	d->secure = d->discard && g->discard_secure;
 	d->flush = g->flush;
 	d->barrier = g->flush;
 	bool is_r = nf_device_key(&b->e.dev, false, "mode", path) == 0 &&

@@ -73,14 +73,15 @@ static int fill_config(struct nfd *d, struct nfd_device *v, struct nf_blk_config
 	return fill_choices(s, v, c);
 }
 
-/* A Xen guest's other disks are its kernel's, and dom0's qemu's: only what is marked is for us. */
+/* A Xen guest's other disks are its kernel's: only what is marked is for us. */
 bool nfd_disk_is_ours(struct nfd_side *s, const struct nfd_device *v)
 {
 	char port[NF_STORE_PATH_MAX];
 	nfd_read_word(s, v->path, "nestfront/port", port, sizeof(port));
 	if (!port[0])
 		nfd_read_word(s, v->path, "nestfront/relay", port, sizeof(port));
-	return port[0] || !s->is_xen;
+	return port[0] || !s->is_xen ||
+	       (v->kind != NFD_FRONT && nfd_xen_disk_is_scripted(s, v->path));
 }
 
 /* A number of up to 19 digits; absent: 0. */
@@ -135,15 +136,60 @@ static int open_relay(struct nfd *d, struct nfd_device *v, const char *mode)
 	c.outer.path = v->outer_path;
 	c.outer.token = v->outer_token;
 	c.outer.grants = NF_BLK_GRANTS_STATIC;
-	return nf_blk_relay_open(&c, &v->u.blkrelay);
+	if (d->sides[1].is_xen) { /* a real guest's disk: ours to have, and its pages fit */
+		err = nfd_xen_allowed(&d->sides[1], v, v->outer_path);
+		if (!err)
+			err = nfd_xen_disk_budget(d, v, 1, &c.outer);
+		c.inner.queues = c.outer.queues;
+	}
+	return err ? err : nf_blk_relay_open(&c, &v->u.blkrelay);
+}
+
+/* What stores the sectors, or what drives the front. */
+static int choose_port(struct nfd_side *s, const struct nfd_device *v, char *port, size_t cap)
+{
+	nfd_read_word(s, v->path, "nestfront/port", port, cap);
+	if (port[0])
+		return 0;
+	if (v->kind == NFD_FRONT) {
+		snprintf(port, cap, "none");
+		return 0;
+	}
+	if (s->is_xen)
+		return nfd_xen_disk_port(s, v, port, cap);
+	nfd_log("%s: nestfront/port must name a disk: file:PATH, block:PATH, mem:SIZE or null:SIZE",
+		v->path);
+	return -EINVAL;
+}
+
+static int open_front(struct nfd *d, struct nfd_device *v, struct nf_blk_config *c)
+{
+	int err = d->sides[v->side].is_xen ? nfd_xen_disk_budget(d, v, v->side, c) : 0;
+	return err ? err : nf_blkfront_open(c, &v->u.blkfront);
+}
+
+static int open_back(struct nfd *d, struct nfd_device *v, struct nf_blk_config *c)
+{
+	struct nfd_side *s = &d->sides[v->side];
+	char journal[NFD_PATH_MAX], mode[4];
+	unsigned domid, devid;
+
+	nfd_read_word(s, v->path, "mode", mode, sizeof(mode));
+	c->readonly = !strcmp(mode, "r"); /* so that readers share it */
+	c->await_hotplug = s->is_xen && nfd_xen_has_script(s, v);
+	if (d->run_dir[0] && sscanf(v->path, "backend/vbd/%u/%u", &domid, &devid) == 2) {
+		snprintf(journal, sizeof(journal), "%s/vbd-%u-%u.journal", d->run_dir, domid,
+			 devid);
+		c->journal = journal;
+	}
+	return nf_blkback_open(c, &v->u.blkback);
 }
 
 int nfd_disk_open(struct nfd *d, struct nfd_device *v)
 {
 	struct nfd_side *s = &d->sides[v->side];
 	struct nf_blk_config c;
-	char port[NF_STORE_PATH_MAX], journal[NFD_PATH_MAX], relay[16];
-	unsigned domid, devid;
+	char port[NF_STORE_PATH_MAX], relay[16];
 
 	if (!nfd_disk_is_ours(s, v))
 		return -ESHUTDOWN;
@@ -152,27 +198,13 @@ int nfd_disk_open(struct nfd *d, struct nfd_device *v)
 		v->kind = relay[0] ? NFD_RELAY : NFD_BACK;
 	if (v->kind == NFD_RELAY)
 		return open_relay(d, v, relay);
-	nfd_read_word(s, v->path, "nestfront/port", port, sizeof(port));
-	if (!port[0] && v->kind == NFD_BACK) {
-		nfd_log("%s: nestfront/port must name a disk: file:PATH, block:PATH, mem:SIZE or "
-			"null:SIZE",
-			v->path);
-		return -EINVAL;
-	}
-	if (!port[0])
-		snprintf(port, sizeof(port), "none");
-	int err = fill_config(d, v, &c);
+	int err = choose_port(s, v, port, sizeof(port));
+	if (!err)
+		err = fill_config(d, v, &c);
 	if (err)
 		return err;
 	c.port = port;
-	if (v->kind == NFD_FRONT)
-		return nf_blkfront_open(&c, &v->u.blkfront);
-	if (d->run_dir[0] && sscanf(v->path, "backend/vbd/%u/%u", &domid, &devid) == 2) {
-		snprintf(journal, sizeof(journal), "%s/vbd-%u-%u.journal", d->run_dir, domid,
-			 devid);
-		c.journal = journal;
-	}
-	return nf_blkback_open(&c, &v->u.blkback);
+	return v->kind == NFD_FRONT ? open_front(d, v, &c) : open_back(d, v, &c);
 }
 
 int nfd_disk_step(const struct nfd_device *v)

@@ -178,8 +178,14 @@ int nfd_disk_fds(const struct nfd_device *v, int *fds, int cap);
 /* xen.c: what xl and the kernel expect */
 /* path: its node on s. */
 int nfd_xen_allowed(struct nfd_side *s, struct nfd_device *v, const char *path);
+/* Pages a front grants: these, and so many for each queue. */
+struct nfd_pages {
+	uint32_t fixed, queue;
+};
 /* Promises v the pages of a front on that side; *queues: wanted, then those that fit. */
-int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t *queues);
+int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, const struct nfd_pages *want,
+		   uint32_t *queues);
+int nfd_xen_net_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t *queues);
 void nfd_xen_port(struct nfd_side *s, const struct nfd_device *v, char *port, size_t cap);
 /* journal: NFD_PATH_MAX bytes, borrowed by c. */
 int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c, char *journal);
@@ -189,6 +195,15 @@ struct nfd_side *nfd_xen_was_reset(struct nfd *d, const struct nfd_device *v);
 /* Marks a front's node as a relay's outer end, so that nobody takes it for a device of its own. */
 void nfd_xen_mark_relayed(struct nfd *d, const struct nfd_device *v);
 void nfd_xen_sweep(struct nfd_side *s);
+
+/* xendisk.c: the same of disks. Is the back at path meant for us, by its hotplug script's name? */
+bool nfd_xen_disk_is_scripted(struct nfd_side *s, const char *path);
+/* The port xl's target makes; -EINVAL after logging. */
+int nfd_xen_disk_port(struct nfd_side *s, const struct nfd_device *v, char *port, size_t cap);
+int nfd_xen_disk_budget(struct nfd *d, struct nfd_device *v, uint32_t side,
+			struct nf_blk_config *c);
+/* A toolstack that runs a script writes its name, and its end as hotplug-status. */
+bool nfd_xen_has_script(struct nfd_side *s, const struct nfd_device *v);
 
 /* rundir.c: 0, or negative errno after logging. */
 int nfd_rundir_open(struct nfd *d);

@@ -95,7 +95,7 @@ static int relay_on_xen(struct nfd *d, struct nfd_device *v, struct nf_relay_con
 {
 	int err = nfd_xen_allowed(&d->sides[1], v, v->outer_path);
 	if (!err)
-		err = nfd_xen_budget(d, v, 1, &c->inner.queues);
+		err = nfd_xen_net_budget(d, v, 1, &c->inner.queues);
 	return err;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What xl and the kernel expect of a network device on real Xen, beyond its state machine. */
+/* What xl and the kernel expect of a device on real Xen, a network one mostly, beyond its states.
+ */
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,7 +63,8 @@ static uint32_t spoken_for(const struct nfd *d, const struct nfd_device *v, uint
 	return held > promised ? held : promised;
 }
 
-int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t *queues)
+int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, const struct nfd_pages *want,
+		   uint32_t *queues)
 {
 	struct nf_layer *l = d->sides[side].layer;
 	struct nf_xen_budget b;
@@ -76,10 +78,10 @@ int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t 
 	if (nf_xen_budget(l, &b) < 0)
 		return 0; /* it says no itself when there is not enough */
 	b.held = spoken_for(d, v, side, b.held);
-	while (fit && b.held + NF_NET_FRONT_PAGES(fit) > b.limit)
+	while (fit && b.held + want->fixed + want->queue * fit > b.limit)
 		fit--;
 	if (fit != *queues)
-		nf_xen_budget_line(&b, NF_NET_FRONT_PAGES(*queues), line, sizeof(line));
+		nf_xen_budget_line(&b, want->fixed + want->queue * *queues, line, sizeof(line));
 	if (fit == 0) {
 		if (v->phase != -ENOSPC)
 			nfd_log("%s: %s", v->path, line);
@@ -88,8 +90,15 @@ int nfd_xen_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t 
 	if (fit != *queues)
 		nfd_log("%s: %s; %u of %u queues fit", v->path, line, fit, *queues);
 	*queues = fit;
-	v->pages = NF_NET_FRONT_PAGES(fit);
+	v->pages = want->fixed + want->queue * fit;
 	return 0;
+}
+
+int nfd_xen_net_budget(struct nfd *d, struct nfd_device *v, uint32_t side, uint32_t *queues)
+{
+	const struct nfd_pages want = {.fixed = NF_NET_FRONT_PAGES(0),
+				       .queue = NF_NET_FRONT_PAGES(1) - NF_NET_FRONT_PAGES(0)};
+	return nfd_xen_budget(d, v, side, &want, queues);
 }
 
 /* The TAP is there before the back says 2, and outlives us. */
@@ -113,18 +122,13 @@ static int hold(struct nfd_device *v, const char *port)
 int nfd_xen_prepare(struct nfd *d, struct nfd_device *v, struct nf_net_config *c, char *journal)
 {
 	struct nfd_side *s = &d->sides[v->side];
-	char script[4];
 	if (v->kind == NFD_FRONT) {
-		int err = nfd_xen_budget(d, v, v->side, &c->queues);
+		int err = nfd_xen_net_budget(d, v, v->side, &c->queues);
 		if (err < 0)
 			return err;
 	} else {
 		unsigned domid, devid;
-		/* a toolstack that runs a script writes its name, and its end as hotplug-status */
-		char full[NF_STORE_PATH_MAX];
-		snprintf(full, sizeof(full), "%s/script", v->path);
-		int rc = nf_store_read(s->store, 0, full, script, sizeof(script));
-		c->await_hotplug = rc > 0 || rc == -ERANGE;
+		c->await_hotplug = nfd_xen_has_script(s, v);
 		if (d->run_dir[0] && sscanf(v->path, "backend/vif/%u/%u", &domid, &devid) == 2) {
 			snprintf(journal, NFD_PATH_MAX, "%s/vif-%u-%u.journal", d->run_dir, domid,
 				 devid);
