@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
+import { existsSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { packageRoot } from '../lib/stack/paths.js';
 import { NestfrontError } from '../lib/errors.js';
 
 /** Exit codes of every command. */
@@ -58,4 +62,23 @@ export function table(rows: readonly (readonly string[])[]): string[] {
       .join('  ')
       .trimEnd(),
   );
+}
+
+/** A word of a shell's command line. */
+export function quoted(word: string): string {
+  return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/**
+ * How a user types this very program where they stand: `npx nestfront` when npm finds it from here
+ * (in the clone, or below a project that has it installed), else node and the file.
+ */
+export function invocation(cwd = process.cwd()): string {
+  const cli = fileURLToPath(new URL('./cli.js', import.meta.url));
+  for (let at = cwd; ; at = dirname(at)) {
+    const bin = join(at, 'node_modules', '.bin', 'nestfront');
+    const isInstalled = existsSync(bin) && realpathSync(bin) === realpathSync(cli);
+    if (isInstalled || realpathSync(at) === realpathSync(packageRoot())) return 'npx nestfront';
+    if (dirname(at) === at) return `${quoted(process.execPath)} ${quoted(cli)}`;
+  }
 }

@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url';
 import type { Stack } from '../../lib/stack/stack.js';
 import type { StackState } from '../../lib/stack/registry.js';
 import { listStacks, runtimeDirectory } from '../../lib/stack/registry.js';
-import { readConfig } from '../../lib/stack/config.js';
+import { guestOf, readConfig } from '../../lib/stack/config.js';
+import type { CheckedStackConfig } from '../../lib/stack/schema.js';
 import { NestfrontError } from '../../lib/errors.js';
-import { table } from '../command.js';
+import { invocation, table } from '../command.js';
 import type { CommandContext, CommandModule } from '../command.js';
 
 interface Options {
@@ -33,6 +34,23 @@ function report(stack: Stack): string[] {
   ];
 }
 
+/** Two lines, the second a command to paste that does something with what the stack has. */
+function paste({ name, devices, disks }: CheckedStackConfig): string[] {
+  const nestfront = invocation();
+  const [device] = devices;
+  const isGenerated = device?.front.port === 'gen' && device.back.port === 'gen';
+  if (device !== undefined && isGenerated)
+    return [
+      'to send a million frames through it, and see them counted:',
+      `  ${nestfront} net set ${name} ${device.name} --mode send --limit 1000000 && ` +
+        `${nestfront} counters ${name}/L0`,
+    ];
+  const user = device ?? disks[0];
+  return user === undefined
+    ? []
+    : ['to look inside:', `  ${nestfront} shell ${name}/${guestOf(user)}`];
+}
+
 /** Stays until told to stop or until every driver has ended by itself. */
 async function attend(stack: Stack, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
@@ -51,7 +69,10 @@ async function foreground(file: string, options: Options, context: CommandContex
   try {
     if (options.json === true)
       context.print(JSON.stringify({ name: stack.name, up: true, ...stack.metadata() }));
-    else [...report(stack), 'Ctrl-C takes it down'].forEach((line) => context.print(line));
+    else {
+      const lines = [...report(stack), 'Ctrl-C takes it down; in another terminal,'];
+      [...lines, ...paste(stack.config)].forEach((line) => context.print(line));
+    }
     await attend(stack, context.signal);
   } finally {
     await stack.close();
@@ -60,7 +81,8 @@ async function foreground(file: string, options: Options, context: CommandContex
 
 /** Starts the same command as a process of its own, waits until its stack runs, leaves it. */
 async function background(file: string, options: Options, context: CommandContext): Promise<void> {
-  const { name } = readConfig(file); // a mistake is told here, not in a log
+  const config = readConfig(file); // a mistake is told here, not in a log
+  const { name } = config;
   const directory = mkdtempSync(join(runtimeDirectory(), `.${name}.${process.pid}.`));
   const log = join(directory, 'log');
   try {
@@ -83,8 +105,12 @@ async function background(file: string, options: Options, context: CommandContex
       throw new NestfrontError('NF_EIO', 'up --detach', said === '' ? 'it ended at once' : said);
     }
     child.unref();
-    if (options.json === true) context.print(JSON.stringify({ name, up: true, pid: child.pid }));
-    else context.print(`stack ${name} is up, pid ${child.pid}; nestfront down ${name} ends it`);
+    if (options.json === true) {
+      context.print(JSON.stringify({ name, up: true, pid: child.pid }));
+      return;
+    }
+    context.print(`stack ${name} is up, pid ${child.pid}; nestfront down ${name} ends it`);
+    paste(config).forEach((line) => context.print(line));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

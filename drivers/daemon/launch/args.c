@@ -22,12 +22,14 @@ void launch_usage(void)
 {
 	printf("nf-launch [--net new|host] [--ro PATH]... [--rw PATH]... [--dev PATH]...\n"
 	       "          [--hostname NAME] [--keep-fd N]... [--status-fd N] [--join PID]\n"
-	       "          [--no-isolation] -- PROGRAM [ARGS]\n"
+	       "          [--no-isolation] [--terminal] -- PROGRAM [ARGS]\n"
 	       "\n"
 	       "Runs PROGRAM in namespaces of its own (user, pid, mount, ipc, uts, net) on a "
 	       "small\n"
 	       "root of read-only system folders and the given paths, or in those of the running\n"
-	       "domain PID. Exits with the program's status (128 + n: signal n), 2 on bad usage,\n"
+	       "domain PID. --terminal, with --join or --no-isolation: PROGRAM has the terminal\n"
+	       "of standard input to itself until it ends. Exits with the program's status (128 + "
+	       "n: signal n), 2 on bad usage,\n"
 	       "3 when this machine refuses, 126 or 127 when PROGRAM cannot be executed.\n");
 }
 
@@ -114,6 +116,10 @@ int launch_parse(struct launch *l, int argc, char **argv, bool *help)
 			l->isolate = false;
 			continue;
 		}
+		if (!strcmp(argv[i], "--terminal")) {
+			l->terminal = true;
+			continue;
+		}
 		if (i + 1 >= argc || !strcmp(argv[i + 1], "--")) {
 			launch_say("'%.40s' is unknown or lacks its value (nf-launch --help)",
 				   argv[i]);
@@ -130,6 +136,10 @@ int launch_parse(struct launch *l, int argc, char **argv, bool *help)
 	}
 	if (l->join && !l->isolate) {
 		launch_say("--join and --no-isolation exclude each other");
+		return LAUNCH_USAGE;
+	}
+	if (l->terminal && l->isolate && !l->join) {
+		launch_say("--terminal needs --join or --no-isolation");
 		return LAUNCH_USAGE;
 	}
 	l->argv = &argv[i + 1];

@@ -31,7 +31,8 @@ struct launch_path {
 struct launch {
 	bool isolate; /* false: --no-isolation */
 	bool new_net;
-	pid_t join; /* 0: none */
+	bool terminal; /* the program leads the foreground group of stdin's terminal */
+	pid_t join;    /* 0: none */
 	const char *hostname;
 	struct launch_path paths[LAUNCH_PATHS];
 	uint32_t path_count;

@@ -214,6 +214,22 @@ static int run_isolated(const struct launch *l)
 	return supervise(init, GRACE_S);
 }
 
+/*
+ * Makes a group the terminal's foreground one. A shell that takes the terminal wants it from a
+ * group that it can name, and give it back to: in its pid namespace ours has no number, so it gets
+ * one of its own, and we take the terminal back when it has ended.
+ */
+static void to_foreground(pid_t group)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTTOU); /* blocked, it lets a background group do this */
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (isatty(STDIN_FILENO))
+		tcsetpgrp(STDIN_FILENO, group);
+}
+
 static int run_here(const struct launch *l)
 {
 	if (l->join && launch_enter(l->join))
@@ -233,13 +249,18 @@ static int run_here(const struct launch *l)
 		/* a joined pid namespace shows a parent outside it as 0 */
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || (getppid() != self && getppid() != 0))
 			_exit(LAUNCH_REFUSED);
+		if (l->terminal && setpgid(0, 0) == 0)
+			to_foreground(getpid());
 		_exit(become_program(l));
 	}
 	close(ctl[1]);
 	wait_exec(ctl[0]);
 	write_status(l, program, 0);
 	close_all();
-	return supervise(program, GRACE_S);
+	int code = supervise(program, GRACE_S);
+	if (l->terminal)
+		to_foreground(getpgrp());
+	return code;
 }
 
 int launch_run(struct launch *l)
