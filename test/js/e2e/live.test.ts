@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Devices that come, change and go while others carry traffic; the stack driven from outside.
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { NestfrontError, RemoteStack } from '../../../lib/index.js';
 import { isolationRefused } from '../../../lib/stack/mounts.js';
 import { listStacks, runtimeDirectory } from '../../../lib/stack/registry.js';
+import { comeAndGo } from '../helpers/comeandgo.js';
 import * as e from '../helpers/stacks.js';
 import { LISTEN, SEND, lastLine } from '../helpers/stream.js';
 
@@ -15,47 +16,9 @@ const refused = isolationRefused();
 const isolated = refused === undefined ? test.serial : test.serial.skip;
 const tapped = refused === undefined && existsSync('/dev/net/tun') ? test.serial : test.serial.skip;
 
-const CYCLES = 100;
-
-function openFiles(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
-}
-
-isolated('a device that carries traffic does not notice 100 others come and go', async (t) => {
-  const stack = await e.up(t, { devices: e.genDevices(['translate']) });
-  const device = stack.device('translate');
-  const { front, back, devid } = device;
-  back.control.order(devid, { verifyEvery: 1 });
-  front.control.order(devid, { mode: 'send', frameBytes: 1500, verifyEvery: 1 });
-  await e.eventually(t, () => e.sunk(device) > 1000, 'traffic on the first device');
-  const pids = [...Object.values(stack.metadata().pids)];
-  await stack.attach({ name: 'b', path: 'direct' });
-  await stack.detach('b');
-  const before = pids.map(openFiles);
-  let last = e.sunk(device);
-  for (let cycle = 0; cycle < CYCLES; cycle += 1) {
-    const path = e.PATHS[1 + (cycle % 3)]!;
-    const other = await stack.attach({ name: 'b', path });
-    t.not(other.devid, devid);
-    await stack.detach('b');
-    if (cycle % 10 !== 9) continue;
-    await e.eventually(t, () => e.sunk(device) > last, `traffic goes on in cycle ${cycle}`);
-    last = e.sunk(device);
-  }
-  await e.drain(t, device);
-  const taken = e.atBack(device);
-  t.is(taken.sink_packets, e.generated(device), 'every frame arrived');
-  t.is(taken.sink_verified, taken.sink_packets, 'and every byte of it was checked');
-  for (const key of ['sink_lost', 'sink_duplicated', 'sink_reordered', 'sink_corrupted'] as const)
-    t.is(taken[key], 0, key);
-  t.is(taken.connects, 1, 'it never reconnected');
-  const grown = (): boolean => pids.some((pid, i) => openFiles(pid) > before[i]!);
-  await e.eventually(t, () => !grown(), 'no driver has more descriptors than before');
-  t.deepEqual(
-    stack.devices.map((d) => d.name),
-    ['translate'],
-  );
-});
+isolated('a device that carries traffic does not notice 15 others come and go', (t) =>
+  comeAndGo(t, 15),
+);
 
 tapped('a hashed TCP stream survives others coming and going', async (t) => {
   const stack = await e.up(t, {
