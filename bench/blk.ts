@@ -13,6 +13,16 @@ export const DISK_BENCHES = {
 } as const;
 export type DiskBench = keyof typeof DISK_BENCHES;
 
+export const DISK_TITLES: Record<DiskBench, string> = {
+  seq_write: '256 KiB blocks written in order',
+  seq_read: '256 KiB blocks read in order',
+  rand_write: '4 KiB blocks written at random',
+  rand_read: '4 KiB blocks read at random',
+};
+
+/** 256 KiB in order, as the paper's dd; 4 KiB at random. */
+export const blockOf = (bench: DiskBench): number => (bench.startsWith('seq') ? 256 << 10 : 4096);
+
 export interface BlkOptions {
   readonly bench: DiskBench;
   readonly blockBytes: number;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // nestfront bench blk: disks through every path, beside the same disk without a stack.
 import type { Command } from 'commander';
-import { blk, DISK_BENCHES, type DiskBench } from '../bench/blk.js';
-import { DiskRig, type DiskVariant } from '../bench/lib/disks.js';
+import { blk, blockOf, DISK_BENCHES, type DiskBench } from '../bench/blk.js';
+import { DISK_PATHS, DiskRig } from '../bench/lib/disks.js';
 import { environment, finished } from '../bench/lib/environment.js';
 import { placement } from '../bench/lib/rig.js';
 import type { Report, Result } from '../bench/lib/schema.js';
@@ -24,11 +24,6 @@ interface BlkFlags {
   quick?: boolean;
   json?: string;
 }
-
-const PATHS: readonly DiskVariant[] = ['native', 'single', 'copy', 'translate', 'direct'];
-
-/** 256 KiB in order, as the paper's dd; 4 KiB at random. */
-export const blockOf = (bench: DiskBench): number => (bench.startsWith('seq') ? 256 << 10 : 4096);
 
 /** Rows for people. */
 export function diskRows(results: readonly Result[]): string[] {
@@ -61,7 +56,7 @@ async function run(flags: BlkFlags, context: CommandContext): Promise<Report> {
     port: flags.port,
     bytes: flags.size * (1 << 20),
     directory: flags.directory,
-    paths: chosen('--path', flags.path, PATHS),
+    paths: chosen('--path', flags.path, DISK_PATHS),
     placement: placement(cpus),
     notify: flags.notify,
     signal,
@@ -93,7 +88,11 @@ export function defineBlk(
   command
     .command('blk')
     .description('a disk: blocks in order and at random')
-    .option('--path <list>', `of ${PATHS.join(',')}, separated by commas`, PATHS.join(','))
+    .option(
+      '--path <list>',
+      `of ${DISK_PATHS.join(',')}, separated by commas`,
+      DISK_PATHS.join(','),
+    )
     .option('--port <kind>', 'file, mem or null', 'file')
     .option('--bench <list>', Object.keys(DISK_BENCHES).join(','), Object.keys(DISK_BENCHES).join())
     .option(
@@ -103,7 +102,7 @@ export function defineBlk(
     )
     .option('--depth <n>', 'requests in flight', number('--depth', 1, 256), 32)
     .option('--size <MiB>', 'of the disk', number('--size', 1, 1 << 20), 512)
-    .option('--directory <path>', 'of files, default /var/tmp')
+    .option('--directory <path>', "of files, default the package's build folder")
     .option('--seconds <n>', 'of each window', number('--seconds', 0.01, 600), 0.3)
     .option('--repeat <n>', 'windows of each path, in turns', number('--repeat', 1, 1000), 10)
     .option('--cpus <list>', 'of front, back and relay')

@@ -2,13 +2,14 @@
 // Disks to compare: a stack a path and the same disk without one, all up at once; pollers are
 // parked but for the one whose window it is.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GeneratorMode } from '../../lib/api/control.js';
 import { NestfrontError } from '../../lib/errors.js';
 import type { CheckedDisk } from '../../lib/stack/schema.js';
 import { Stack } from '../../lib/stack/stack.js';
+import { defaultDirectory, makeRoom, roomFor } from './diskroom.js';
 import { NativeDisk } from './nativedisk.js';
 import type { Placement } from './rig.js';
 import type { Skipped } from './schema.js';
@@ -30,12 +31,22 @@ export interface DiskWindow {
 
 export type DiskVariant = 'native' | CheckedDisk['path'];
 
+export const DISK_PATHS: readonly DiskVariant[] = [
+  'native',
+  'single',
+  'copy',
+  'translate',
+  'direct',
+];
+
 export interface DiskRigOptions {
   /** `file`, `mem` or `null`. */
   readonly port: 'file' | 'mem' | 'null';
   readonly bytes: number;
-  /** Where files go. Default /var/tmp: not memory. */
+  /** Where files go, in a directory of their own. Default {@link defaultDirectory}. */
   readonly directory?: string | undefined;
+  /** Files are as small as it takes to write all of them in this time. */
+  readonly fillMs?: number;
   readonly paths: readonly DiskVariant[];
   readonly placement: Placement;
   readonly notify?: 'poll' | 'adaptive' | 'event';
@@ -67,12 +78,12 @@ export class DiskRig implements AsyncDisposable {
   /** Set-ups that do not come up are told in `skipped`. @throws when none does */
   static async up(o: DiskRigOptions): Promise<DiskRig> {
     const rig = new DiskRig(o.port);
-    if (o.port === 'file')
-      rig.#directory = mkdtempSync(join(o.directory ?? '/var/tmp', 'nf-bench-'));
+    if (o.port === 'file') rig.#directory = makeRoom(o.directory ?? defaultDirectory());
     try {
+      const bytes = rig.#room(o);
       for (const path of o.paths) {
         o.signal?.throwIfAborted();
-        await rig.#add(path, o).catch((error: unknown) => {
+        await rig.#add(path, { ...o, bytes }).catch((error: unknown) => {
           const reason = error instanceof Error ? error.message : String(error);
           rig.skipped.push({ bench: 'blk', path, reason, remedy: 'npx nestfront doctor' });
         });
@@ -107,6 +118,12 @@ export class DiskRig implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #room(o: DiskRigOptions): number {
+    if (this.#directory === undefined) return o.bytes;
+    const mib = Math.ceil(o.bytes / (1 << 20));
+    return roomFor(this.#directory, mib, o.paths.length, o.fillMs ?? Infinity) * (1 << 20);
   }
 
   /** A file of its own, written in full: what is sparse is faster than any disk. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A report as one self-contained page: bars, the table of all results, what was skipped.
+import { DISK_TITLES, type DiskBench } from '../blk.js';
+import { isDisk } from './disksummary.js';
 import type { Report, Result } from './schema.js';
 
 const escape = (text: string): string =>
@@ -28,7 +30,9 @@ function charts(results: readonly Result[]): Chart[] {
   const out: Chart[] = [];
   const add = (title: string, unit: string, scale: number, own: Result[]): void => {
     const bars = own.flatMap((r) => {
-      const s = unit === 'Mpps' ? r.packetsPerSecond : r.bitsPerSecond;
+      const frames = unit === 'Mpps' ? r.packetsPerSecond : r.bitsPerSecond;
+      const blocks = unit === 'MB/s' ? r.bytesPerSecond : r.operationsPerSecond;
+      const s = isDisk(r) ? blocks : frames;
       if (!s) return [];
       return [{ name: label(r), value: s.median / scale, low: s.min / scale, high: s.max / scale }];
     });
@@ -49,6 +53,11 @@ function charts(results: readonly Result[]): Chart[] {
       const own = results.filter((r) => r.bench === bench && r.tool === tool);
       add(`TCP ${bench === 'tcp_stream' ? 'from' : 'to'} L2 (${tool})`, 'Gbit/s', 1e9, own);
     }
+  for (const bench of Object.keys(DISK_TITLES) as DiskBench[]) {
+    const own = results.filter((r) => r.bench === bench);
+    if (bench.startsWith('seq')) add(`Disk: ${DISK_TITLES[bench]}`, 'MB/s', 1e6, own);
+    else add(`Disk: ${DISK_TITLES[bench]}`, 'kIOPS', 1e3, own);
+  }
   return out;
 }
 

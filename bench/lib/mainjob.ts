@@ -6,6 +6,7 @@ import { rtt } from '../rtt.js';
 import { tcpMaerts } from '../tcp_maerts.js';
 import { tcpRr } from '../tcp_rr.js';
 import { tcpStream, type Scenario } from '../tcp_stream.js';
+import { diskPart, type DiskEffort } from './diskpart.js';
 import { environment, finished } from './environment.js';
 import { Rig, placement, type VariantSpec } from './rig.js';
 import type { Report, Result, Skipped } from './schema.js';
@@ -28,6 +29,7 @@ interface Effort {
   /** Seconds after which a busy machine gets no second try, and no further round of TCP. */
   ppsUntil: number;
   tcpUntil: number;
+  disk: DiskEffort;
 }
 
 const EFFORT: Record<Size, Effort> = {
@@ -42,6 +44,7 @@ const EFFORT: Record<Size, Effort> = {
     verifyAll: false,
     ppsUntil: 18,
     tcpUntil: 36,
+    disk: { rounds: 5, ms: 80, mib: 128, fillMs: 4000, until: 60 },
   },
   default: {
     rounds: 26,
@@ -53,7 +56,8 @@ const EFFORT: Record<Size, Effort> = {
     queues: [1],
     verifyAll: false,
     ppsUntil: 60,
-    tcpUntil: 125,
+    tcpUntil: 120,
+    disk: { rounds: 5, ms: 200, mib: 512, fillMs: 8000, until: 160 },
   },
   full: {
     rounds: 80,
@@ -66,6 +70,7 @@ const EFFORT: Record<Size, Effort> = {
     verifyAll: true,
     ppsUntil: 900,
     tcpUntil: 1800,
+    disk: { rounds: 15, ms: 1000, mib: 1600, fillMs: 120_000, until: 2400 },
   },
 };
 
@@ -211,5 +216,8 @@ export async function mainJob(o: JobOptions): Promise<Report> {
   await part('bare_ring', o, found, () => firstFigure(o, found));
   await part('pps', o, found, () => lineRate(o, effort, found));
   await part('tcp', o, found, () => realTraffic(o, effort, found));
+  await part('blk', o, found, async () =>
+    add(found, await diskPart({ ...o, effort: effort.disk })),
+  );
   return { schemaVersion: 1, environment: finished(started), ...found };
 }

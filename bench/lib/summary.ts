@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A report as at most 20 lines of 80 columns: one row a path, and what it comes to.
+import { diskLines, isDisk } from './disksummary.js';
 import type { Report, Result } from './schema.js';
 
 const WIDTH = 80;
+const LINES = 18; // npm's and the first figure come before
 const SKIPS_SHOWN = 3;
 
 interface Row {
@@ -27,7 +29,7 @@ const ROWS: readonly Row[] = [
 /** Column heads and what they take, right-aligned but for the first. */
 const COLUMNS = [10, 4, 6, 6, 8, 6, 6, 11, 7, 7] as const;
 const HEAD = [
-  ['', 'pro-', '', '64 B', '', '1500 B', 'GSO', 'TCP up/down', 'req/rsp', 'CPU s'],
+  ['~ noisy', 'pro-', '', '64 B', '', '1500 B', 'GSO', 'TCP up/down', 'req/rsp', 'CPU s'],
   ['path', 'cess', 'grants', 'Mpps', 'x single', 'Gbit/s', 'Gbit/s', 'Gbit/s', 'µs', 'per GB'],
 ] as const;
 
@@ -161,6 +163,10 @@ export function integrityFailures(results: readonly Result[]): string[] {
     const wrong = (['lost', 'duplicated', 'reordered', 'corrupted'] as const).filter(
       (k) => (r[k] ?? 0) > 0,
     );
+    if (isDisk(r))
+      return (r.lost ?? 0) > 0
+        ? [`FAILED: disk ${r.path ?? ''} ${r.bench}: ${r.lost ?? 0} requests`]
+        : [];
     const what = `${r.path ?? r.bench} ${r.frameBytes ?? ''} B ${r.direction ?? ''}`;
     return wrong.map((k) => `FAILED: ${what}: ${r[k] ?? 0} frames ${k}`);
   });
@@ -175,24 +181,25 @@ function skippedLine(s: Report['skipped'][number]): string {
   return clip(`${head}${reason}${remedy}`);
 }
 
-export function skippedLines(report: Report): string[] {
+/** @param room lines there are for it, one at least */
+export function skippedLines(report: Report, room: number = SKIPS_SHOWN): string[] {
+  const shown = Math.min(SKIPS_SHOWN, Math.max(1, room));
   const lines = report.skipped.map(skippedLine);
-  if (lines.length <= SKIPS_SHOWN) return lines;
-  const more = lines.length - SKIPS_SHOWN + 1;
-  return [...lines.slice(0, SKIPS_SHOWN - 1), `and ${more} more skipped (--json FILE has all)`];
+  if (lines.length <= shown) return lines;
+  const more = lines.length - shown + 1;
+  return [...lines.slice(0, shown - 1), `${more} parts were skipped (--json FILE says why)`];
 }
 
-/** The table, what was skipped and why, and the verdict. */
+/** The table, what was skipped and why, and the verdict, or what is wrong in its place. */
 export function summary(report: Report): string[] {
-  const { results } = report;
-  const rows = ROWS.filter((row) => ofRow(results, row).length > 0);
-  const noisy = rows.some((row) => ofRow(results, row).some((r) => r.noisy === true));
-  return [
+  const nets = report.results.filter((r) => !isDisk(r));
+  const rows = ROWS.filter((row) => ofRow(nets, row).length > 0);
+  const table = [
     ...HEAD.map((h) => cells(h)),
-    ...rows.map((row) => cells(rowOf(results, row))),
-    ...(noisy ? ['~ noisy: the 95 % interval is wider than 10 %, or other programs ran'] : []),
-    ...integrityFailures(results).slice(0, 2).map(clip),
-    ...skippedLines(report),
-    ...verdict(results),
+    ...rows.map((row) => cells(rowOf(nets, row))),
+    ...diskLines(report.results),
   ];
+  const failures = integrityFailures(report.results).slice(0, 2).map(clip);
+  const end = failures.length > 0 ? failures : verdict(nets);
+  return [...table, ...skippedLines(report, LINES - table.length - end.length), ...end];
 }

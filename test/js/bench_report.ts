@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
+import { makeRoom, roomFor } from '../../bench/lib/diskroom.js';
 import { html } from '../../bench/lib/html.js';
 import { roundOf } from '../../bench/pps.js';
 import { reportSchema, type Report, type Result } from '../../bench/lib/schema.js';
@@ -35,6 +39,24 @@ function pps(path: Result['path'], frameBytes: number, x: number): Result {
   return path === 'single' ? r : { ...r, ratioToSingle: ratio(x) };
 }
 
+function disks(): Result[] {
+  const paths = ['native', 'single', 'copy', 'translate', 'direct'] as const;
+  return (['seq_write', 'seq_read', 'rand_write', 'rand_read'] as const).flatMap((bench) =>
+    paths.map((path, i) => ({
+      ...base,
+      bench,
+      path,
+      port: 'file' as const,
+      cache: 'buffered' as const,
+      blockBytes: bench.startsWith('seq') ? 262_144 : 4096,
+      operationsPerSecond: spread(123_456),
+      bytesPerSecond: spread(2.345e9),
+      ...(i > 0 && { ratioToNative: ratio(1 - i / 10), noisy: true }),
+      lost: 0,
+    })),
+  );
+}
+
 function full(): Report {
   const paths = ['single', 'copy', 'translate', 'direct'] as const;
   const results: Result[] = [];
@@ -64,6 +86,7 @@ function full(): Report {
       tool: 'nf-netperf',
       bitsPerSecond: spread(9e9),
     });
+  results.push(...disks());
   const environment = {
     revision: 'abc',
     version: '0.1.0',
@@ -91,6 +114,44 @@ test('the summary fits a terminal whatever happened', (t) => {
   // two lines come before it: npm's and the first figure
   t.true(lines.length <= 18, lines.join('\n'));
   for (const line of lines) t.true([...line].length <= 80, line);
+});
+
+test('a disk is a share of native, and stays out of the network rows', (t) => {
+  const lines = summary(full());
+  const at = lines.findIndex((l) => l.startsWith('disk, buffered'));
+  t.regex(lines[at] ?? '', /native w\/r +single x +copy x +translate x +direct x$/);
+  t.regex(lines[at + 1] ?? '', /^256 KiB +2345\/2345 MB\/s +0\.90\/0\.90~ .* 0\.60\/0\.60~$/);
+  t.regex(lines[at + 2] ?? '', /^4 KiB random +123\/123 kIOPS +0\.90\/0\.90~/);
+  t.deepEqual(summary({ ...full(), results: disks() }).slice(2, 5), lines.slice(at, at + 3));
+});
+
+test('a disk request that failed is told in place of a verdict', (t) => {
+  const report = full();
+  const results = report.results.map((r) => (r.bench === 'rand_read' ? { ...r, lost: 2 } : r));
+  const lines = summary({ ...report, results });
+  t.true(lines.length <= 18);
+  t.true(lines.includes('FAILED: disk native rand_read: 2 requests'));
+  t.false(lines.some((l) => l.includes('second layer')));
+});
+
+test('files for disks are as large as there is room and time for', (t) => {
+  const directory = makeRoom(tmpdir());
+  const dead = mkdtempSync(join(tmpdir(), 'nf-bench-4194305-')); // above every pid there is
+  try {
+    t.is(roomFor(directory, 16, 5, Infinity), 16);
+    t.is(roomFor(directory, 1 << 20, 5, 0), 16);
+    t.throws(() => roomFor(directory, 16, 1 << 30, Infinity), {
+      code: 'NF_ENOSPC',
+      message: /has room for .* files/,
+    });
+    t.deepEqual(readdirSync(directory), []);
+    rmSync(makeRoom(tmpdir()), { recursive: true });
+    t.false(existsSync(dead));
+    t.true(existsSync(directory));
+  } finally {
+    rmSync(directory, { recursive: true });
+    rmSync(dead, { recursive: true, force: true });
+  }
 });
 
 test('the verdict compares the default relay with one layer', (t) => {

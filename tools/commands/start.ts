@@ -74,14 +74,15 @@ async function start(options: Options, context: CommandContext): Promise<void> {
 export const command: CommandModule = {
   define(command: Command, context: CommandContext): void {
     command
-      .option('--quick', 'at most a minute: fewer windows, no iperf3')
+      .option('--quick', 'at most a minute and a half: fewer windows, no iperf3')
       .option('--full', 'the whole matrix: more windows, four queues, every byte checked')
       .option('--json <file>', 'write all results there, as JSON')
       .option('--report <file>', 'write one self-contained HTML page there')
       .addHelpText(
         'after',
-        '\nBrings up L0 provider, L1 tenant and L2 guest, measures every path at line rate and\n' +
-          'with real TCP, and takes everything down. Touches nothing outside its own namespaces.',
+        '\nBrings up L0 provider, L1 tenant and L2 guest, measures every path at line rate,\n' +
+          'with real TCP and with disks, and takes everything down. Outside its namespaces it\n' +
+          'touches files in the build folder for a while, at most half of what is free there.',
       )
       .action(async (options: Options, self: Command) => {
         if (options.quick === true && options.full === true)
