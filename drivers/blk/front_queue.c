@@ -208,7 +208,6 @@ int nf__bfq_new(struct nf_blk_queue **out, struct nf_layer *layer, int event_fd)
 		return -ENOMEM;
 	memset(q, 0, sizeof(*q));
 	q->item.ops = &queue_ops;
-	q->item.watch = 1; /* its user may be a generator */
 	q->layer = layer;
 	q->event_fd = event_fd;
 	q->head = q->tail = NF_BLK_NONE;

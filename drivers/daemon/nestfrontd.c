@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -23,6 +24,16 @@ static int open_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 	int err = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return err ? -err : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* A device takes a few descriptors at each end, and nobody selects here. */
+static void raise_files(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files); /* refused: as many as before */
 }
 
 /* 0, or an exit code after logging. */
@@ -71,7 +82,7 @@ static void close_all(struct nfd *d)
 	for (uint32_t i = 0; i < d->side_count; i++)
 		if (d->sides[i].silent)
 			nf_store_give_up(d->sides[i].store);
-	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+	for (uint32_t i = 0; i < d->device_count; i++)
 		if (d->devices[i].used)
 			nfd_device_drop(d, &d->devices[i], false);
 	nf_poller_stop(d->poller);
@@ -97,6 +108,7 @@ int main(int argc, char **argv)
 	if (code || help)
 		return code;
 	nfd_log_name(d.opt.name);
+	raise_files();
 	int err = confine_capabilities();
 	if (err < 0)
 		nfd_log("capabilities stay as they are: %s", strerror(-err));

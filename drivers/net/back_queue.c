@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* One queue of netback as the poller sees it, and its grant copies. */
-#include "net_internal.h"
-
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#include "net_internal.h"
+
+#define BOUNCE_BYTES ((size_t)NF_NET_PAGES * NF_PAGE_BYTES)
 
 static struct nf_back_queue *queue_of(struct nf_poll_item *item)
 {
@@ -121,6 +124,21 @@ void nf__back_queue_forget(struct nf_back_queue *q)
 	q->j.rx_seen = q->rings->rx.req_cons;
 }
 
+/* Pages of zeros: what nobody filled must not show bytes that this process had there before. They
+ * take memory once used, which with static grants they never are: a megabyte each. */
+static uint8_t *bounce_new(void)
+{
+	void *p = mmap(NULL, BOUNCE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void bounce_free(uint8_t *pages)
+{
+	if (pages)
+		munmap(pages, BOUNCE_BYTES);
+}
+
 int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 			struct nf_layer *layer, struct nf_port *port, struct nf_counters *counters,
 			const struct nf_net_features *offered, const struct nf_net_features *agreed,
@@ -131,7 +149,6 @@ int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 	nf_store64(&q->j.tx_redo, rings->tx.rsp_prod);
 	q->item.ops = &queue_ops;
 	q->item.counters = counters; /* rounds and sleeps */
-	q->item.watch = port->idle_poll;
 	q->rings = rings;
 	q->layer = layer;
 	q->port = port;
@@ -144,23 +161,20 @@ int nf__back_queue_init(struct nf_back_queue *q, struct nf_back_rings *rings,
 	nf__back_queue_forget(q);
 	if (q->static_only)
 		return 0;
-	q->tx_bounce = aligned_alloc(NF_PAGE_BYTES, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
-	q->rx_bounce = aligned_alloc(NF_PAGE_BYTES, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
+	q->tx_bounce = bounce_new();
+	q->rx_bounce = bounce_new();
 	q->ops = calloc(NF_NET_PAGES, sizeof(*q->ops));
 	if (!q->tx_bounce || !q->rx_bounce || !q->ops) {
 		nf__back_queue_fini(q);
 		return -ENOMEM;
 	}
-	/* what nobody filled must not show bytes that this process had there before */
-	memset(q->tx_bounce, 0, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
-	memset(q->rx_bounce, 0, (size_t)NF_NET_PAGES * NF_PAGE_BYTES);
 	return 0;
 }
 
 void nf__back_queue_fini(struct nf_back_queue *q)
 {
-	free(q->tx_bounce);
-	free(q->rx_bounce);
+	bounce_free(q->tx_bounce);
+	bounce_free(q->rx_bounce);
 	free(q->ops);
 	q->tx_bounce = q->rx_bounce = NULL;
 	q->ops = NULL;

@@ -89,7 +89,6 @@ void nf__front_queue_init(struct nf_front_queue *q, struct nf_front_rings *rings
 	memset(q, 0, sizeof(*q));
 	q->item.ops = &queue_ops;
 	q->item.counters = counters; /* rounds and sleeps */
-	q->item.watch = port->idle_poll;
 	q->rings = rings;
 	q->layer = layer;
 	q->port = port;

@@ -58,8 +58,11 @@ int nf_poller_start(const struct nf_poller_config *cfg, struct nf_poller **out)
 	pthread_cond_init(&p->answered, NULL);
 	p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	p->fail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int err = p->kick_fd < 0 || p->fail_fd < 0 ? -EMFILE : start_thread(p);
+	int err = p->kick_fd < 0 || p->fail_fd < 0 ? -EMFILE : nf__poller_listen(p);
+	if (!err)
+		err = start_thread(p);
 	if (err) {
+		nf__poller_listen_stop(p);
 		if (p->kick_fd >= 0)
 			close(p->kick_fd);
 		if (p->fail_fd >= 0)
@@ -142,6 +145,7 @@ void nf_poller_stop(struct nf_poller *p)
 		return;
 	send_mail(p, NF__MAIL_STOP, NULL);
 	pthread_join(p->thread, NULL);
+	nf__poller_listen_stop(p);
 	for (uint32_t i = 0; i < p->count; i++)
 		p->items[i]->poller = NULL;
 	close(p->kick_fd);

@@ -27,11 +27,15 @@ struct nf_poller {
 	bool yield;
 	struct pollfd fds[NF__POLL_FDS];
 	uint16_t fd_item[NF__POLL_FDS];
-	struct nf_control_dev seen[NF_CONTROL_DEVICES]; /* the control page at the last sleep */
 
 	/* one letter at a time: mail is set last by the control thread, cleared first by the poller
 	 */
 	uint32_t mail; /* enum nf__poll_mail, 0 none */
+
+	/* listens for the control page's bell, if there is a page */
+	pthread_t listener;
+	bool listens;
+	uint32_t listener_stop, listener_gone;
 	uint32_t parked;
 	struct nf_poll_item *mail_item;
 	int (*mail_fn)(void *ctx);
@@ -44,8 +48,11 @@ struct nf_poller {
 
 /* The thread. */
 void *nf__poller_main(void *poller);
-/* Blocks until a descriptor of an item, a kick, or a change of the control page. */
+/* Blocks until a descriptor of an item or a kick. */
 void nf__poller_block(struct nf_poller *p);
+/* The listener of the control page's bell: 0, or negative errno. */
+int nf__poller_listen(struct nf_poller *p);
+void nf__poller_listen_stop(struct nf_poller *p);
 /* Sleeps on the control page's park word while it is set; returns at once on mail. */
 void nf__poller_park(struct nf_poller *p);
 /* Clears what is readable without blocking: events nobody armed for, and hang-ups. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a poller sleeps. */
 #include <linux/futex.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,7 +9,6 @@
 #include "poller.h"
 
 #define PARK_NS 100000000l /* safety net only: the toolstack wakes the word, a kick does too */
-#define CONTROL_MS 20	   /* how soon a sleeping poller sees a generator told to start */
 
 void nf__poller_park(struct nf_poller *p)
 {
@@ -74,44 +72,13 @@ static void dispatch(struct nf_poller *p, uint32_t n)
 	}
 }
 
-/* True when the toolstack wrote to the page since the last look. */
-static bool control_changed(struct nf_poller *p)
-{
-	if (!memcmp(p->seen, p->cfg.control->dev, sizeof(p->seen)))
-		return false;
-	memcpy(p->seen, p->cfg.control->dev, sizeof(p->seen));
-	return true;
-}
-
-/* Only who acts on the control page is worth waking up for it: a thousand idle devices must not
- * cost fifty wake-ups a second each. */
-static bool watches_control(const struct nf_poller *p)
-{
-	if (!p->cfg.control)
-		return false;
-	for (uint32_t i = 0; i < p->count; i++)
-		if (p->items[i]->watch && !p->items[i]->error)
-			return true;
-	return false;
-}
-
 void nf__poller_block(struct nf_poller *p)
 {
 	uint32_t n = collect(p);
-	bool watch = watches_control(p);
 
-	/* items have looked at the page since it was last compared; look again after taking a copy
-	 */
-	if (watch && control_changed(p))
-		return;
-	for (;;) {
-		int ready = poll(p->fds, n, watch ? CONTROL_MS : -1);
-		if (ready > 0)
-			break;
-		if (watch && (control_changed(p) || nf_load_relaxed(&p->cfg.control->park)))
-			return;
-	}
-	dispatch(p, n);
+	/* a signal is none of ours: it only makes us look */
+	if (poll(p->fds, n, -1) > 0)
+		dispatch(p, n);
 }
 
 void nf__poller_sweep(struct nf_poller *p)

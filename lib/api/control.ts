@@ -94,6 +94,7 @@ export class ControlPage {
     }
     if (orders.limit !== undefined) Atomics.add(this.#words, base + CONTROL_DEV.epoch / 4, 1);
     if (mode !== undefined) Atomics.store(this.#words, base + CONTROL_DEV.mode / 4, mode);
+    this.#ring();
   }
 
   /** The orders in force. */
@@ -122,6 +123,13 @@ export class ControlPage {
   park(on: boolean): void {
     Atomics.store(this.#words, CONTROL.park / 4, on ? 1 : 0);
     if (!on) wakeAll(this.memory, CONTROL.park);
+    this.#ring();
+  }
+
+  /** Pollers that sleep hear of a change. */
+  #ring(): void {
+    Atomics.add(this.#words, CONTROL.bell / 4, 1);
+    wakeAll(this.memory, CONTROL.bell);
   }
 
   #base(devid: number): number {

@@ -42,6 +42,11 @@ export abstract class DeviceEnd {
   /** Kind of its counters blocks. */
   abstract readonly kind: BlockKind;
 
+  /** @internal Nodes that change when its state or error does; a driver writes many more. */
+  get telling(): readonly string[] {
+    return [`${this.path}/state`, `${this.path}/error`];
+  }
+
   /** As its driver last wrote it; `Closed` when its node is gone. */
   async state(): Promise<XenbusState> {
     const text = await this.#store.readIfThere(`${this.path}/state`);
@@ -103,17 +108,18 @@ export abstract class DeviceLink<F extends DeviceEnd, B extends DeviceEnd>
     const { front, back } = this;
     const op = `${this.noun}.connect ${front.domain.name}/${this.devid}`;
     const check = async (): Promise<true | undefined> => {
-      for (const end of [back, front]) {
-        const error = await end.error();
-        if (error !== undefined) throw stopped(op, end, error);
-      }
-      const states = [await front.state(), await back.state()];
+      const both = [back, front];
+      const errors = Promise.all(both.map((end) => end.error()));
+      const states = await Promise.all(both.map((end) => end.state()));
+      for (const [i, error] of (await errors).entries())
+        if (error !== undefined) throw stopped(op, both[i]!, error);
       return states.every((state) => state === 'Connected') ? true : undefined;
     };
     const timeoutMs = options.timeoutMs ?? CONNECT_TIMEOUT_MS;
     try {
       const what = 'the two ends did not connect';
-      await until(this.#store, [front.path, back.path], check, op, { ...options, timeoutMs, what });
+      const nodes = [...front.telling, ...back.telling];
+      await until(this.#store, nodes, check, op, { ...options, timeoutMs, what });
     } catch (error) {
       if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
       const [frontState, backState] = [await front.state(), await back.state()];
@@ -145,15 +151,14 @@ export abstract class DeviceLink<F extends DeviceEnd, B extends DeviceEnd>
     });
     const closed = async (): Promise<true | undefined> =>
       (await back.state()) === 'Closed' && (await front.state()) === 'Closed' ? true : undefined;
+    const nodes = [...front.telling, ...back.telling];
     const timeoutMs = options.timeoutMs ?? DETACH_TIMEOUT_MS;
     const what = 'the two ends did not close';
     const wait = { ...options, timeoutMs, what };
-    await until(this.#store, [front.path, back.path], closed, `${this.noun}.detach`, wait).catch(
-      (error: unknown) => {
-        // a driver that is stuck or dead: its nodes go all the same, which ends the device
-        if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
-      },
-    );
+    await until(this.#store, nodes, closed, `${this.noun}.detach`, wait).catch((error: unknown) => {
+      // a driver that is stuck or dead: its nodes go all the same, which ends the device
+      if (!(error instanceof NestfrontError) || error.code !== 'NF_ETIMEDOUT') throw error;
+    });
     for (const end of [front, back]) await this.#store.rm(end.path);
   }
 }

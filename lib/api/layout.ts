@@ -19,7 +19,14 @@ export const BLOCK = {
 } as const;
 
 /** Byte offsets of `struct nf_control_page` and `struct nf_control_dev`, control.h. */
-export const CONTROL = { magic: 0, park: 4, devices: 64, deviceBytes: 64, bytes: 4096 } as const;
+export const CONTROL = {
+  magic: 0,
+  park: 4,
+  bell: 8,
+  devices: 64,
+  deviceBytes: 64,
+  bytes: 4096,
+} as const;
 export const CONTROL_DEV = {
   mode: 0,
   frameBytes: 4,

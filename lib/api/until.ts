@@ -23,12 +23,20 @@ export async function until<T>(
 ): Promise<T> {
   const stop = new AbortController();
   let asked: Promise<T | undefined> = Promise.resolve(undefined);
+  let next: Promise<T | undefined> | undefined;
+  /** One check at a time; one that has not begun sees all that changed before it does. */
+  const ask = (): Promise<T | undefined> => {
+    next ??= asked = asked.then(() => {
+      next = undefined;
+      return check();
+    });
+    return next;
+  };
   const follow = async (path: string): Promise<T> => {
     const changes = store.watch(path, { signal: stop.signal });
     try {
       while ((await changes.next()).done !== true) {
-        asked = asked.then(check); // one at a time: the last answer is of the last change
-        const answer = await asked;
+        const answer = await ask();
         if (answer !== undefined) return answer;
       }
     } finally {

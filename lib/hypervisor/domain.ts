@@ -4,11 +4,12 @@ import type { DomainInfo } from './adminmsg.js';
 import type { Arena } from './arena.js';
 import type { Connection } from './connection.js';
 import { PAGE_BYTES } from './protocol.js';
-import { charge, QUOTA, Throttle } from './quota.js';
+import { charge, Throttle } from './quota.js';
 import { GrantTable } from './table.js';
 import type { Vault } from './vault.js';
 
-export const COUNTERS_BYTES = 256 * 1024;
+/** Room for 511 blocks; of a driver domain, which has one for each queue of every guest, 8,191. */
+const COUNTERS_BYTES = { guest: 256 * 1024, driver: 4096 * 1024 } as const;
 export const CONTROL_BYTES = PAGE_BYTES;
 const CONTROL_MAGIC = 0x4e464354;
 
@@ -95,7 +96,11 @@ export class Domain {
         : GrantTable.restore(tableFd, o.topDown, vault);
     this.#closeMemory.push(() => this.table.close());
     try {
-      this.countersFd = this.#memory(`nf-counters-${domid}`, COUNTERS_BYTES, fdOf(fact?.counters));
+      this.countersFd = this.#memory(
+        `nf-counters-${domid}`,
+        this.countersBytes,
+        fdOf(fact?.counters),
+      );
       this.controlFd = this.#memory(`nf-control-${domid}`, CONTROL_BYTES, fdOf(fact?.control));
       new Uint32Array(native.mapShared(this.controlFd, 0, CONTROL_BYTES, true))[0] = CONTROL_MAGIC;
       this.controlReadonlyFd = readonlyFd(this.controlFd);
@@ -111,6 +116,10 @@ export class Domain {
       this.#isGhost = true;
       this.closeMemory();
     }
+  }
+
+  get countersBytes(): number {
+    return this.privileged ? COUNTERS_BYTES.driver : COUNTERS_BYTES.guest;
   }
 
   get state(): DomainInfo['state'] {
@@ -162,9 +171,10 @@ export class Domain {
 
   /** The lowest free port, from 1 on. */
   freePort(): number {
-    charge('ports', this.ports.size);
-    for (let port = 1; port <= QUOTA.ports; port++) if (!this.ports.has(port)) return port;
-    throw new Error('unreachable: the quota leaves a port');
+    charge('ports', this.ports.size, 1, this.privileged);
+    let port = 1;
+    while (this.ports.has(port)) port++;
+    return port;
   }
 
   closeMemory(): void {

@@ -4,7 +4,7 @@ import type { StoreRecord } from '../store/record.js';
 import { StoreServer } from '../store/server.js';
 import { allocChan, bindChan, closeChan, cutPort, donateChan, dropPort } from './channels.js';
 import { Connection, type Reply, type Request } from './connection.js';
-import { CONTROL_BYTES, COUNTERS_BYTES, Domain } from './domain.js';
+import { CONTROL_BYTES, Domain } from './domain.js';
 import { Donations } from './donations.js';
 import { alloc, donate, end, need, table } from './grants.js';
 import { limited, type Log } from './log.js';
@@ -141,7 +141,7 @@ export class Hypervisor {
     body.writeUInt16LE(domain.domid, l.domid);
     body.writeUInt16LE(domain.privileged ? 1 : 0, l.privileged);
     body.writeUInt32LE(TABLE_ENTRIES, l.table_entries);
-    body.writeUInt32LE(COUNTERS_BYTES, l.counters_bytes);
+    body.writeUInt32LE(domain.countersBytes, l.counters_bytes);
     body.writeUInt32LE(CONTROL_BYTES, l.control_bytes);
     conn.greet();
     return { body, fds: [domain.table.fd, domain.countersFd, domain.controlReadonlyFd] };

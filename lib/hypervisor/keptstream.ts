@@ -2,6 +2,7 @@
 import { native, type NativeSeqSocket } from '../native.cjs';
 import type { StoreSocket } from '../store/connection.js';
 import { encodeMessage, XS } from '../store/wire.js';
+import { Outbox } from './outbox.js';
 import { TransactionLives } from './transactionlives.js';
 import type { Vault } from './vault.js';
 
@@ -35,13 +36,10 @@ export interface RestoredStream {
   epoch: number;
 }
 
-interface Listeners {
-  data: (chunk: Buffer) => void;
-  drain: () => void;
-  error: () => void;
-  end: () => void;
-  close: () => void;
-}
+type Listeners = { data: (chunk: Buffer) => void } & Record<
+  'drain' | 'error' | 'end' | 'close',
+  () => void
+>;
 
 /**
  * A store client's stream whose requests stay in the socket until they are answered, one at a time,
@@ -59,14 +57,14 @@ export class KeptStream implements StoreSocket {
   readonly #lives: TransactionLives;
   #pending: StreamPendingFact | undefined;
   /** Whole messages to write; the first ones may be the answer to what is still in the socket. */
-  readonly #out: { message: Buffer; taken: (() => void) | undefined }[] = [];
-  #outBytes = 0;
+  readonly #out = new Outbox();
   /** Bytes of the request being carried out; 0: none. */
   #inHand = 0;
   #halfMs = HALF_MS;
   #timer: NodeJS.Timeout | undefined;
   #isBlocked = false;
   #isReplaying = false;
+  #isFlushing = false;
   #isClosed = false;
 
   /** @param fd ownership passes */
@@ -111,15 +109,15 @@ export class KeptStream implements StoreSocket {
   }
 
   get writableLength(): number {
-    return this.#outBytes;
+    return this.#out.bytes;
   }
 
   /** One whole message: a reply or an event. */
   write(message: Buffer, taken?: () => void): void {
     const isEvent = message.readUInt32LE(AT.type) === XS.WATCH_EVENT;
     if (this.#isReplaying && !isEvent) return taken?.(); // nobody asked in this life
-    this.#queue(isEvent ? message : this.#lives.outward(message), taken);
-    if (this.#inHand === 0) this.#flush();
+    this.#out.push(isEvent ? message : this.#lives.outward(message), taken);
+    if (this.#inHand === 0) this.#flushSoon();
   }
 
   /** One request at a time is read anyway. */
@@ -133,6 +131,7 @@ export class KeptStream implements StoreSocket {
 
   /** Idempotent. */
   destroy(): void {
+    if (this.#isFlushing && this.#inHand === 0) this.#flush();
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#release();
@@ -161,9 +160,14 @@ export class KeptStream implements StoreSocket {
     this.#vault.put(`S${this.uid}`, fact);
   }
 
-  #queue(message: Buffer, taken?: () => void): void {
-    this.#out.push({ message, taken });
-    this.#outBytes += message.length;
+  /** Once the step that goes on is done: its events wake their reader together. */
+  #flushSoon(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    queueMicrotask(() => {
+      this.#isFlushing = false;
+      if (!this.#isClosed && this.#inHand === 0) this.#flush();
+    });
   }
 
   /** Carries the first request out once it is whole and nothing waits to go out. */
@@ -177,7 +181,7 @@ export class KeptStream implements StoreSocket {
     const request = data.subarray(0, bytes);
     this.#inHand = bytes;
     const reqId = request.readUInt32LE(AT.reqId);
-    if (this.#pending?.reqId === reqId) this.#queue(Buffer.from(this.#pending.answer, 'base64'));
+    if (this.#pending?.reqId === reqId) this.#out.push(Buffer.from(this.#pending.answer, 'base64'));
     else this.#vault.step(() => this.#carryOut(request, reqId));
     this.#pending = undefined;
     this.#flush();
@@ -192,14 +196,11 @@ export class KeptStream implements StoreSocket {
 
   #carryOut(request: Buffer, reqId: number): void {
     const { pass, answer: doomed } = this.#lives.inward(request);
-    if (doomed) this.#queue(doomed);
+    if (doomed) this.#out.push(doomed);
     else this.#listeners.data?.(pass);
-    const answer = this.#out
-      .map(({ message }) => message)
-      .find((message) => message.readUInt32LE(AT.type) !== XS.WATCH_EVENT);
+    const answer = this.#out.messages.find((m) => m.readUInt32LE(AT.type) !== XS.WATCH_EVENT);
     if (answer === undefined || this.#isClosed) return;
-    const fact: StreamPendingFact = { reqId, answer: answer.toString('base64') };
-    this.#vault.put(`Q${this.uid}`, fact);
+    this.#vault.put(`Q${this.uid}`, { reqId, answer: answer.toString('base64') });
     this.#note(request, answer.readUInt32LE(AT.type) === XS.ERROR);
   }
 
@@ -223,9 +224,10 @@ export class KeptStream implements StoreSocket {
 
   /** Writes what waits; then the request leaves the socket and the next one is looked for. */
   #flush(): void {
-    for (let next = this.#out[0]; next && !this.#isClosed; next = this.#out[0]) {
+    while (this.#out.length > 0 && !this.#isClosed) {
+      const { data, count } = this.#out.first();
       try {
-        if (!this.#socket.send(next.message)) {
+        if (!this.#socket.send(data)) {
           this.#isBlocked = true;
           return this.#socket.wantWritable();
         }
@@ -233,9 +235,7 @@ export class KeptStream implements StoreSocket {
         this.#socket.close();
         return this.#hungUp();
       }
-      this.#out.shift();
-      this.#outBytes -= next.message.length;
-      next.taken?.();
+      this.#out.shift(count);
     }
     if (this.#isClosed) return;
     if (this.#inHand > 0) {

@@ -28,7 +28,8 @@ function decodeMap(message: Buffer, peerOf: (domid: number) => Domain): MapReque
 
 export function map(host: GrantHost, conn: Connection, { message }: Request): Reply {
   const request = decodeMap(message, (domid) => host.peer(domid));
-  charge('mappings', conn.domain.mappings, request.grefs.length);
+  const { mappings, privileged } = conn.domain;
+  charge('mappings', mappings, request.grefs.length, privileged);
   charge('pages', conn.domain.pages + conn.domain.quarantinedPages, 0);
   const arenas: Arena[] = [];
   const slots: { index: number; page: number }[] = [];

@@ -21,10 +21,20 @@ export const QUOTA = {
   messagesBurst: 40000,
 } as const;
 
+/** A driver domain maps what all its guests grant it, and has an end of all their channels. */
+const DRIVER = { mappings: 32, ports: 32 } as const;
+
+/** How much of it a domain may have. */
+export function quotaOf(what: keyof typeof QUOTA, privileged: boolean): number {
+  const times = what === 'mappings' || what === 'ports' ? DRIVER[what] : 1;
+  return QUOTA[what] * (privileged ? times : 1);
+}
+
 /** Throws EDQUOT when `used + more` exceeds the quota. */
-export function charge(what: keyof typeof QUOTA, used: number, more = 1): void {
-  if (used + more <= QUOTA[what]) return;
-  throw new Refusal('EDQUOT', `${what}: ${used} of ${QUOTA[what]} in use, ${more} more wanted`);
+export function charge(what: keyof typeof QUOTA, used: number, more = 1, privileged = false): void {
+  const most = quotaOf(what, privileged);
+  if (used + more <= most) return;
+  throw new Refusal('EDQUOT', `${what}: ${used} of ${most} in use, ${more} more wanted`);
 }
 
 /** A token bucket: how long a domain that talks too much must wait. */

@@ -39,6 +39,7 @@ static void daemon_make(void)
 	nf_block_end(b);
 	NF_COUNT(b, tx_packets, 77);
 	struct nfd_device *v = &d.devices[0];
+	d.device_count = 4;
 	*v = (struct nfd_device){.used = true, .kind = NFD_BACK, .gave_up = true};
 	strcpy(v->path, "backend/vif/3/2");
 	d.devices[3] = (struct nfd_device){.used = true, .kind = NFD_FRONT, .phase = -ENOSPC};

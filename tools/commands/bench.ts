@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nestfront bench net|tcp|line|blk: one part of the main job with everything chosen by flags.
+// nestfront bench net|tcp|line|blk|scale: one part of the main job with everything chosen by flags.
 import type { Command } from 'commander';
 import { environment, finished } from '../../bench/lib/environment.js';
 import { Rig, placement, type VariantSpec } from '../../bench/lib/rig.js';
@@ -15,6 +15,7 @@ import { NestfrontError } from '../../lib/errors.js';
 import { defineBlk } from '../benchblk.js';
 import { chosen, number, numbers } from '../benchflags.js';
 import { defineLine } from '../benchline.js';
+import { defineScale } from '../benchscale.js';
 import { table, type CommandContext, type CommandModule } from '../command.js';
 import { exitOf, writeFiles } from './start.js';
 
@@ -167,6 +168,7 @@ function common(command: Command, paths: string): Command {
 export const command: CommandModule = {
   define(command: Command, context: CommandContext): void {
     defineLine(command, context);
+    defineScale(command, context);
     const check = (f: Flags): Flags => {
       chosen('--grants', f.grants, ['static', 'copy', 'map']);
       return f;

@@ -168,6 +168,7 @@ bool win_domain_park(const struct win_domain *d)
 	bool asleep;
 
 	nf_store_relaxed(&d->control->park, 1);
+	nf_control_ring(d->control); /* who sleeps is to see the word too */
 	do {
 		before = after;
 		win_sleep_ns(QUIET_NS);
@@ -194,4 +195,5 @@ void win_domain_order(const struct win_domain *d, enum nf_gen_mode mode, uint32_
 		nf_store_relaxed(&c->limit, 0);
 		nf_store_release(&c->mode, mode); /* the orders before the word to go */
 	}
+	nf_control_ring(d->control);
 }

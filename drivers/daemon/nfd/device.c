@@ -14,7 +14,7 @@
 static bool relayed(struct nfd *d, uint32_t side, const char *path)
 {
 	char word[MODE_BYTES];
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		const struct nfd_device *v = &d->devices[i];
 		if (v->used && v->kind == NFD_RELAY && side == 1 && !strcmp(v->outer_path, path))
 			return true;
@@ -27,7 +27,7 @@ void nfd_device_found(struct nfd *d, uint32_t side, const char *path, bool is_ba
 {
 	struct nfd_device *spare = NULL;
 
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
 		if (!v->used) {
 			spare = spare ? spare : v;
@@ -39,6 +39,8 @@ void nfd_device_found(struct nfd *d, uint32_t side, const char *path, bool is_ba
 	}
 	if (!is_back && relayed(d, side, path))
 		return; /* a relay opens it as its outer end */
+	if (!spare && d->device_count < NFD_DEVICES)
+		spare = &d->devices[d->device_count++];
 	if (!spare) {
 		nfd_log("%s: more than %d devices, left alone", path, NFD_DEVICES);
 		return;

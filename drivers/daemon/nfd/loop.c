@@ -42,7 +42,7 @@ static void collect(struct nfd *d, struct waits *w)
 	for (uint32_t i = 0; i < d->side_count; i++)
 		if (!d->sides[i].dead)
 			add(w, nf_store_pollfd(d->sides[i].store), NULL);
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
 		int fds[NFD_FDS];
 		if (!v->used || v->mute_until_ms > now)
@@ -69,7 +69,7 @@ static void settle(struct nfd *d)
 				again = true;
 			}
 		}
-		for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+		for (uint32_t i = 0; i < d->device_count; i++) {
 			if (!d->devices[i].used || !d->devices[i].dirty)
 				continue;
 			nfd_device_step(d, &d->devices[i]);
@@ -80,13 +80,13 @@ static void settle(struct nfd *d)
 
 static void step_all(struct nfd *d)
 {
-	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+	for (uint32_t i = 0; i < d->device_count; i++)
 		d->devices[i].dirty = d->devices[i].used;
 }
 
 static bool anybody_waits(const struct nfd *d)
 {
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		const struct nfd_device *v = &d->devices[i];
 		if (v->used && (nfd_device_waits(v) || v->mute_until_ms))
 			return true;
@@ -110,7 +110,7 @@ void nfd_stop(struct nfd *d, bool leave)
 	nfd_notify("STOPPING=1");
 	d->is_leaving = leave;
 	d->stop_at_ms = nfd_now_ms() + NFD_SHUTDOWN_MS;
-	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+	for (uint32_t i = 0; i < d->device_count; i++)
 		if (d->devices[i].used && !is_left(d, &d->devices[i]))
 			nfd_device_shutdown(d, &d->devices[i]);
 }
@@ -127,7 +127,7 @@ static bool stopped(const struct nfd *d)
 {
 	if (nfd_now_ms() >= d->stop_at_ms)
 		return true;
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		const struct nfd_device *v = &d->devices[i];
 		if (v->used && v->u.any && nfd_device_alive(d, v) && v->phase >= 0 &&
 		    !is_left(d, v) && v->phase != NF_NET_CLOSED && v->phase != NF_NET_FAILED)
@@ -141,7 +141,7 @@ static void react(struct nfd *d, struct waits *w, int ready)
 	uint64_t now = nfd_now_ms();
 
 	if (ready <= 0) {
-		for (uint32_t i = 0; ready == 0 && i < NFD_DEVICES; i++) {
+		for (uint32_t i = 0; ready == 0 && i < d->device_count; i++) {
 			struct nfd_device *v = &d->devices[i];
 			v->dirty = v->used && (nfd_device_waits(v) || d->stop_at_ms);
 			if (v->mute_until_ms <= now)
@@ -166,7 +166,7 @@ static void react(struct nfd *d, struct waits *w, int ready)
 void nfd_count(const struct nfd *d, uint32_t *devices, uint32_t *running)
 {
 	*devices = *running = 0;
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		*devices += d->devices[i].used;
 		*running += d->devices[i].used && d->devices[i].u.any &&
 			    d->devices[i].phase == NF_NET_RUNNING;

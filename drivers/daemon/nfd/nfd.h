@@ -20,7 +20,7 @@
 #include "nf/store.h"
 
 #define NFD_SIDES 2
-#define NFD_DEVICES 64
+#define NFD_DEVICES 2048 /* of them only those that are there cost anything */
 #define NFD_HUBS 8
 #define NFD_FDS 4 /* of one device */
 #define NFD_PATH 96
@@ -103,6 +103,7 @@ struct nfd {
 	uint32_t side_count;
 	struct nf_poller *poller;
 	struct nfd_device devices[NFD_DEVICES];
+	uint32_t device_count;		  /* entries that ever were in use: all others are zeros */
 	struct nf_blk_outer *outer_disks; /* that relays share; NULL: none */
 	struct nfd_hub hubs[NFD_HUBS];
 	uint32_t serial; /* of tokens: an event for a device that went is nobody's */
@@ -131,6 +132,8 @@ void nfd_side_note(struct nfd_side *s, int error);
 
 /* scan.c: makes the device table follow the store. */
 void nfd_scan(struct nfd *d, uint32_t side);
+/* The same for the one device a changed node belongs to; false: only a whole scan can tell. */
+bool nfd_scan_one(struct nfd *d, uint32_t side, const char *changed, bool is_back);
 
 /* hold.c: makes a persistent TAP, and takes it away again. */
 int nfd_tap_hold(const char *name, bool mq);

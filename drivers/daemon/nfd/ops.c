@@ -37,7 +37,7 @@ static int op_devices(struct request *r)
 {
 	const char *comma = "";
 	nfd_json_put(r->out, ",\"devices\":[");
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < r->d->device_count; i++) {
 		const struct nfd_device *v = &r->d->devices[i];
 		if (!v->used)
 			continue;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which devices the store has: device/vif/N and backend/vif/D/N, and the same of vbd. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,16 +62,56 @@ void nfd_scan(struct nfd *d, uint32_t side)
 	struct nfd_side *s = &d->sides[side];
 
 	s->rescan = false;
-	for (uint32_t i = 0; i < NFD_DEVICES; i++)
+	for (uint32_t i = 0; i < d->device_count; i++)
 		d->devices[i].seen = false;
 	if (scan_folder(d, side, "device/vif", false) || scan_backs(d, side, "backend/vif") ||
 	    scan_folder(d, side, "device/vbd", false) || scan_backs(d, side, "backend/vbd"))
 		return; /* an unreadable store is no reason to drop devices */
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
 		if (!v->used || v->side != side || v->seen)
 			continue;
 		nfd_log("%s: its node is gone", v->path);
 		nfd_device_drop(d, v, true);
 	}
+}
+
+/* The device a changed node is or lies below: "backend/vif/3/0" of "backend/vif/3/0/mac". */
+static bool device_of(const char *changed, bool is_back, char *path)
+{
+	int parts = is_back ? 4 : 3;
+	const char *end = changed, *last = changed;
+
+	for (; parts > 0 && *end; parts--) {
+		last = end;
+		end += strcspn(end, "/");
+		end += parts > 1 && *end == '/';
+	}
+	size_t n = (size_t)(end - changed);
+	if (parts > 0 || n >= NFD_PATH)
+		return false;
+	memcpy(path, changed, n);
+	path[n] = '\0';
+	return is_number(path + (last - changed));
+}
+
+bool nfd_scan_one(struct nfd *d, uint32_t side, const char *changed, bool is_back)
+{
+	char path[NFD_PATH], names[NAMES];
+
+	if (d->stop_at_ms || d->sides[side].silent || !device_of(changed, is_back, path))
+		return false;
+	int n = nf_store_directory(d->sides[side].store, 0, path, names, sizeof(names));
+	if (n >= 0)
+		nfd_device_found(d, side, path, is_back);
+	if (n != -ENOENT && n != -EACCES)
+		return n >= 0;
+	for (uint32_t i = 0; i < d->device_count; i++) {
+		struct nfd_device *v = &d->devices[i];
+		if (!v->used || v->side != side || strcmp(v->path, path) != 0)
+			continue;
+		nfd_log("%s: its node is gone", v->path);
+		nfd_device_drop(d, v, true);
+	}
+	return true;
 }

@@ -177,7 +177,7 @@ static void hypervisor_died(struct nfd_side *s, int error)
  * that could not be opened may be right now. */
 static bool below_known(struct nfd *d, uint32_t side, const char *path)
 {
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
 		bool is_outer = v->kind == NFD_RELAY && side == 1 && v->outer_path[0];
 		const char *own = is_outer ? v->outer_path : v->path;
@@ -203,11 +203,12 @@ static bool below_known(struct nfd *d, uint32_t side, const char *path)
 static void route(struct nfd *d, uint32_t side, const char *path, const char *token)
 {
 	if (!strcmp(token, "fronts") || !strcmp(token, "backs")) {
-		if (!below_known(d, side, path))
+		/* a thousand devices that come one by one must not be listed a thousand times */
+		if (!below_known(d, side, path) && !nfd_scan_one(d, side, path, *token == 'b'))
 			d->sides[side].rescan = true;
 		return;
 	}
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
 		if (v->used && (!strcmp(v->token, token) || !strcmp(v->outer_token, token)))
 			v->dirty = true;

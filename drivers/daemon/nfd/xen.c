@@ -54,7 +54,7 @@ static uint32_t spoken_for(const struct nfd *d, const struct nfd_device *v, uint
 			   uint32_t held)
 {
 	uint32_t promised = 0;
-	for (uint32_t i = 0; i < NFD_DEVICES; i++) {
+	for (uint32_t i = 0; i < d->device_count; i++) {
 		const struct nfd_device *o = &d->devices[i];
 		uint32_t of = o->kind == NFD_RELAY ? 1 : o->side;
 		if (o->used && o != v && of == side)

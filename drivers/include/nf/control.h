@@ -36,9 +36,13 @@ struct nf_control_dev {
 struct nf_control_page {
 	uint32_t magic;
 	uint32_t park; /* not 0: pollers of the domain sleep (futex on this word) */
-	uint8_t pad[56];
+	uint32_t bell; /* counts changes; pollers that sleep hear of them by a futex on this word */
+	uint8_t pad[52];
 	struct nf_control_dev dev[NF_CONTROL_DEVICES];
 };
+
+/* Who wrote to the page says so: after the last store, and after setting `park` too. */
+void nf_control_ring(struct nf_control_page *page);
 
 _Static_assert(sizeof(struct nf_control_dev) == 64, "one line a device");
 _Static_assert(sizeof(struct nf_control_page) == 4096, "one page");

@@ -8,8 +8,9 @@
  *             yields after an empty round
  *   adaptive  spins for spin_us after the last work, then arms every item and blocks
  *   event     arms and blocks after the first empty round
- * Blocking waits on every item's descriptors and on the kick descriptor. All modes obey the
- * control page's park word.
+ * Blocking waits on every item's descriptors and on the kick descriptor, for as long as nothing
+ * happens: an idle poller costs no CPU time. All modes obey the control page's park word. A change
+ * of the control page that was rung for (nf_control_ring) wakes a poller that sleeps.
  */
 #ifndef NF_POLL_H
 #define NF_POLL_H
@@ -48,7 +49,6 @@ struct nf_poll_item {
 	struct nf_poller *poller;     /* NULL while detached */
 	int error;		      /* why it was stopped; 0 runs */
 	struct nf_counters *counters; /* rounds and sleeps are counted here; may be NULL */
-	uint32_t watch; /* 1: it acts on the control page; a sleeping poller looks there */
 };
 
 struct nf_poller_config {
@@ -88,6 +88,6 @@ void nf_poller_kick(struct nf_poller *p);
 int nf_poller_fail_fd(const struct nf_poller *p);
 uint32_t nf_poller_failures(struct nf_poller *p);
 
-#define NF_POLL_ITEMS 128u
+#define NF_POLL_ITEMS 2048u
 
 #endif
