@@ -31,6 +31,7 @@ static int queue_run(struct nf_poll_item *item)
 	if (nf__unlikely(again < 0))
 		return again;
 	int rc = nf__bbq_respond(q);
+	NF_GAUGE(q->counters, tx_ring_used, q->rings->ring.req_cons - q->rings->ring.rsp_prod);
 	if (nf__unlikely(is_draining && q->asked == 0 && done > 0))
 		nf__blk_tell(q->event_fd);
 	if (nf__unlikely(rc < 0 && !is_draining))

@@ -19,6 +19,7 @@ static struct nf_counters *block_take(struct nf_blk_end *e, uint32_t queue, uint
 	}
 	nf_block_begin(b);
 	b->h.kind = kind;
+	b->h.of = kind == NF_BLOCK_LATENCY ? NF_BLOCK_BLKFRONT : 0; /* only fronts are timed */
 	b->h.mode = NF_MODE_NONE;
 	b->h.peer = e->dev.other_domid;
 	b->h.devid = e->dev.devid;

@@ -140,6 +140,7 @@ static int queue_run(struct nf_poll_item *item)
 			return -ENODEV;
 		NF_COUNT(q->counters, notify_sent, 1);
 	}
+	NF_GAUGE(q->counters, tx_ring_used, q->rings->ring.req_prod - q->rings->ring.rsp_cons);
 	return reaped + used + (int)put;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The counters page as its writer sees it. Which blocks are taken is noted in their headers'
- * padding, so that a page needs no second book. */
+/* The counters page as its writer sees it. Which blocks are taken is noted in their headers, so
+ * that a page needs no second book. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +15,7 @@
 /* Blocks in the run that starts here, 0 = free. Only a run's first block has a header. */
 static uint8_t *run_of(struct nf_counters *b)
 {
-	return &b->h.pad[0];
+	return &b->h.run;
 }
 
 /* Zeroes all but the first block's seq: a reader that looked before must see that something

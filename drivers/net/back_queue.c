@@ -53,6 +53,8 @@ static int queue_run(struct nf_poll_item *item)
 	if (nf__unlikely(tx < 0))
 		return tx;
 	int rx = nf__back_rx_run(q);
+	NF_GAUGE(q->counters, tx_ring_used, (uint32_t)tx + q->tx_left);
+	NF_GAUGE(q->counters, rx_ring_posted, q->j.rx_seen - q->rings->rx.req_cons);
 	return rx < 0 ? rx : tx + rx;
 }
 

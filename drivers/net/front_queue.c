@@ -19,6 +19,9 @@ static int queue_run(struct nf_poll_item *item)
 	if (nf__unlikely(tx < 0))
 		return tx;
 	int rx = nf__front_rx_run(q);
+	const struct nf_ring_front *r = &q->rings->rx, *t = &q->rings->tx;
+	NF_GAUGE(q->counters, tx_ring_used, t->req_prod - t->rsp_cons);
+	NF_GAUGE(q->counters, rx_ring_posted, r->req_prod - r->rsp_cons - q->rx_left);
 	return rx < 0 ? rx : tx + rx;
 }
 

@@ -49,6 +49,7 @@ static struct nf_counters *latency_take(struct nf_net_end *e, uint32_t queue)
 		return NULL;
 	nf_block_begin(b);
 	b->h.kind = NF_BLOCK_LATENCY;
+	b->h.of = e->dev.is_back ? NF_BLOCK_NETBACK : NF_BLOCK_NETFRONT;
 	b->h.peer = e->dev.other_domid;
 	b->h.devid = e->dev.devid;
 	b->h.queue = (uint16_t)queue;

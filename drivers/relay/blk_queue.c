@@ -235,6 +235,7 @@ static int queue_run(struct nf_poll_item *item)
 		return requests;
 	bool to_outer = nf_ring_front_push(&q->out->ring);
 	bool to_inner = nf_ring_back_push(&q->in->ring);
+	NF_GAUGE(q->counters, tx_ring_used, q->out->ring.req_prod - q->out->ring.rsp_cons);
 	if ((to_outer && q->outer->ops->chan_notify(&q->out->chan) < 0) ||
 	    (to_inner && q->inner->ops->chan_notify(&q->in->chan) < 0))
 		return -ENODEV;

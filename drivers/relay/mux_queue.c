@@ -83,6 +83,8 @@ static int core_run(struct nf_poll_item *item)
 	int rc = push_outer(c, &c->out->tx, &c->out->tx_chan);
 	if (rc >= 0)
 		rc = push_outer(c, &c->out->rx, outer_rx_chan(c));
+	NF_GAUGE(c->counters, tx_ring_used, c->out->tx.req_prod - c->out->tx.rsp_cons);
+	NF_GAUGE(c->counters, rx_ring_posted, c->out->rx.req_prod - c->out->rx.rsp_cons);
 	return rc < 0 ? rc : answers + rx + tx;
 }
 

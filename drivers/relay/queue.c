@@ -27,6 +27,9 @@ int nf__queue_run(struct nf__queue *q)
 	int rc = q->mode == NF_RELAY_COPY ? nf__copy_pass(q) : nf__translate_pass(q);
 	if (rc == -EPROTO)
 		NF_COUNT(q->counters, protocol_errors, 1);
+	const struct nf_ring_front *tx = &q->out->tx, *rx = &q->out->rx;
+	NF_GAUGE(q->counters, tx_ring_used, tx->req_prod - tx->rsp_cons);
+	NF_GAUGE(q->counters, rx_ring_posted, rx->req_prod - rx->rsp_cons);
 	return rc;
 }
 

@@ -38,6 +38,8 @@ export interface BlockHeader {
   readonly generation: number;
   /** The sticky error that stopped the device, a negative errno; 0 none. */
   readonly error: number;
+  /** Of a latency block: the kind of block whose device it times; `undefined` on others. */
+  readonly of: BlockKind | undefined;
 }
 
 /** Which blocks are meant; a key left out matches all. */
@@ -46,6 +48,8 @@ export interface BlockFilter {
   readonly devid?: number;
   readonly queue?: number;
   readonly peer?: number;
+  /** Latency blocks only: what they time, a disk or a network device of the same numbers. */
+  readonly of?: BlockKind;
 }
 
 /** All counters at zero. */
@@ -203,6 +207,7 @@ export class Counters {
       confined: confined === 0 ? undefined : confined === 1,
       generation: view.getUint32(base + BLOCK.generation, true),
       error: view.getInt32(base + BLOCK.error, true),
+      of: kindName(view.getUint8(base + BLOCK.of)),
     };
   }
 }
@@ -216,7 +221,8 @@ function matches(header: BlockHeader, filter: BlockFilter): boolean {
     (filter.kind === undefined || filter.kind === header.kind) &&
     (filter.devid === undefined || filter.devid === header.devid) &&
     (filter.queue === undefined || filter.queue === header.queue) &&
-    (filter.peer === undefined || filter.peer === header.peer)
+    (filter.peer === undefined || filter.peer === header.peer) &&
+    (filter.of === undefined || filter.of === header.of)
   );
 }
 

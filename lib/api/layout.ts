@@ -15,6 +15,7 @@ export const BLOCK = {
   confined: 14,
   generation: 16,
   error: 20,
+  of: 25,
   words: 64,
 } as const;
 

@@ -16,7 +16,7 @@ static bool all_zero(const struct nf_counters *b, uint32_t run)
 	const uint8_t *at = (const uint8_t *)b;
 
 	for (size_t i = 4; i < run * sizeof(*b); i++)
-		if (at[i] && i != offsetof(struct nf_block_header, pad))
+		if (at[i] && i != offsetof(struct nf_block_header, run))
 			return false;
 	return true;
 }

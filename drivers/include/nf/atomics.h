@@ -60,6 +60,12 @@ static inline void nf_count(uint64_t *word, uint64_t add)
 	__atomic_store_n(word, __atomic_load_n(word, __ATOMIC_RELAXED) + add, __ATOMIC_RELAXED);
 }
 
+/* Single-writer gauge, likewise. */
+static inline void nf_gauge(uint64_t *word, uint64_t now)
+{
+	__atomic_store_n(word, now, __ATOMIC_RELAXED);
+}
+
 /* Our stores before it come before those after it for a process that finds them in a shared file
  * after we were killed: a kill falls between two instructions, so the compiler's order is all. */
 static inline void nf_kill_barrier(void)

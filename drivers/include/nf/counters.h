@@ -74,7 +74,9 @@ struct nf_block_header {
 	uint16_t confined; /* 1 confined, 2 unconfined, 0 not direct */
 	uint32_t generation;
 	int32_t error; /* sticky errno, 0 none */
-	uint8_t pad[40];
+	uint8_t run;   /* blocks from here on that are one; 0 free; the writer's book */
+	uint8_t of;    /* latency: enum nf_block_kind of what it times */
+	uint8_t pad[38];
 };
 
 struct nf_counters {
@@ -88,6 +90,8 @@ _Static_assert(sizeof(struct nf_counters) == NF_COUNTERS_BLOCK_BYTES, "block is 
 _Static_assert((size_t)NF_COUNTER_COUNT <= (NF_COUNTERS_BLOCK_BYTES - 64) / 8, "counters fit");
 
 #define NF_COUNT(c, name, add) nf_count(&(c)->words[NF_COUNTER_##name], (uint64_t)(add))
+/* Of a gauge: what it is now. */
+#define NF_GAUGE(c, name, now) nf_gauge(&(c)->words[NF_COUNTER_##name], (uint64_t)(now))
 
 /*
  * Latency histogram: NF_LATENCY_WORDS buckets over 8 consecutive blocks' words would waste; instead
