@@ -22,6 +22,7 @@ const COMMANDS: readonly (readonly [name: string, summary: string])[] = [
   ['disk', 'disks: of running stacks, or one by itself'],
   ['counters', 'live counters of a domain'],
   ['top', 'live rates, drops and latencies of all that runs'],
+  ['ping', 'latency and correctness of a path, by ICMP and wrong packets'],
   ['lab', 'real Xen under QEMU: scenarios that prove the drivers'],
   ['gc', 'remove what stacks that died left behind'],
   ['doctor', 'check what this machine offers'],

@@ -9,6 +9,7 @@ const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { buildRawSocket } = require('./rawsocket.cjs');
 
 const ROOT = path.resolve(__dirname, '..', '..');
 const LOG = path.join(ROOT, 'build', 'build.log');
@@ -138,10 +139,10 @@ function usePrebuilt() {
 }
 
 async function main() {
-  if (usePrebuilt()) return;
-  const gyp = require.resolve('node-gyp/bin/node-gyp.js');
   const dir = nodeDirectory();
   const extra = dir ? [`--nodedir=${dir}`] : [];
+  if (usePrebuilt()) return buildRawSocket(ROOT, extra, environment());
+  const gyp = require.resolve('node-gyp/bin/node-gyp.js');
   await lock();
   fs.mkdirSync(path.dirname(LOG), { recursive: true });
   const out = fs.openSync(LOG, 'w');
@@ -155,6 +156,7 @@ async function main() {
     explain();
     process.exit(1);
   }
+  buildRawSocket(ROOT, extra, environment());
 }
 
 main().catch((error) => {
