@@ -26,6 +26,7 @@ const COMMANDS: readonly (readonly [name: string, summary: string])[] = [
   ['lab', 'real Xen under QEMU: scenarios that prove the drivers'],
   ['gc', 'remove what stacks that died left behind'],
   ['doctor', 'check what this machine offers'],
+  ['report', 'one redacted file for a bug report'],
 ];
 
 async function load(name: string): Promise<CommandModule> {

@@ -24,7 +24,7 @@ function linkText(link: LinkRecord): string {
 }
 
 /** Hypervisors, their domains and the links between those, as they are nested. */
-function tree(entry: StackEntry): string[] {
+export function tree(entry: StackEntry): string[] {
   const lines = [`${entry.name}  ${phaseOf(entry)}`];
   const state: StackState | undefined = entry.state;
   if (state === undefined) return lines;

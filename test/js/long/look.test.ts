@@ -2,8 +2,8 @@
 // `top` and `ping` on a stack of real processes, as a user and as a script call them.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { isolationRefused } from '../../../lib/stack/mounts.js';
@@ -180,6 +180,25 @@ test.serial('ping without raw-socket: one line with the remedy, and 3', async (t
     probes.filter((probe) => !probe.ok).map((probe) => probe.probe),
     ['source-route'],
   );
+});
+
+isolated('report: everything in one file, and nobody in it', async (t) => {
+  const file = join(runtime, 'report.txt');
+  const made = await nestfront('report', '-o', file);
+  t.deepEqual([made.code, made.stdout], [0, `${file}\n`], made.stderr);
+  t.is(statSync(file).mode & 0o777, 0o600);
+  const text = readFileSync(file, 'utf8');
+  for (const part of ['versions and machine', 'doctor', 'ls --tree', `stack ${name}: H1`])
+    t.true(text.includes(`\n== ${part}`), part);
+  t.regex(text, /device\/vif\/0\/state = "4"/);
+  t.regex(text, /H1 L1 netrelay/);
+  t.regex(text, /last log lines\n20.*domain 0 \(L0\) created/);
+  t.notRegex(text, /could not be had/);
+  t.notRegex(text, /00:16:3e(:[0-9a-f]{2}){3}/, 'a whole MAC');
+  t.notRegex(text, new RegExp(`(?<![\\w-])${hostname()}(?![\\w-])`), 'the name of this machine');
+  const again = await nestfront('report', '-o', file);
+  t.is(again.code, 2);
+  t.regex(again.stderr, /is there already; give another --output/);
 });
 
 isolated('top ends when its reader goes, and says when the stack ends', async (t) => {
