@@ -201,6 +201,23 @@ isolated('report: everything in one file, and nobody in it', async (t) => {
   t.regex(again.stderr, /is there already; give another --output/);
 });
 
+test.serial('bench:js: every case is timed', async (t) => {
+  const file = join(runtime, 'js.json');
+  const program = join(packageRoot(), 'dist/bench/js.js');
+  const argv = [program, '--seconds', '0.02', '--json', file];
+  const run = await collected(spawn(process.execPath, argv, { env }));
+  t.is(run.code, 0, run.stderr);
+  const report = JSON.parse(readFileSync(file, 'utf8')) as {
+    environment: { node: string };
+    results: { name: string; eachNs: number; callNs: { samples: number } }[];
+  };
+  t.is(report.environment.node, process.version);
+  for (const what of ['counters: ', 'config: ', 'crossing: '])
+    t.true(report.results.filter((r) => r.name.startsWith(what)).length >= 3, what);
+  for (const { name: one, eachNs, callNs } of report.results)
+    t.true(eachNs > 0 && callNs.samples >= 5, one);
+});
+
 isolated('top ends when its reader goes, and says when the stack ends', async (t) => {
   const argv = [cli, 'top', name, '--json', '--interval', '0.1'];
   const watcher = spawn(process.execPath, argv, { env });
