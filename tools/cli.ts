@@ -16,6 +16,7 @@ const COMMANDS: readonly (readonly [name: string, summary: string])[] = [
   ['down', 'take a running stack down'],
   ['ls', 'list running stacks and their domains'],
   ['exec', "run a program inside a domain's namespaces"],
+  ['restart', 'a driver or hypervisor process anew, its devices go on'],
   ['shell', "a shell inside a domain's namespaces"],
   ['plan', 'check a configuration and say what it takes'],
   ['net', 'network devices of running stacks'],

@@ -73,6 +73,7 @@ export function operationsOf(
           ...limit(args),
         }),
       ),
+    restart: (args) => stack.restart(text(args, 'name')),
     order: (args) => {
       const device = stack.device(text(args, 'name'));
       const end = text(args, 'end');

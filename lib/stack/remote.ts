@@ -98,6 +98,11 @@ export class RemoteStack implements AsyncDisposable {
     return this.#call('set', { name, change }, options) as Promise<DeviceInfo>;
   }
 
+  /** @throws as {@link Stack.restart} */
+  async restart(name: string, options: WaitOptions = {}): Promise<void> {
+    await this.#call('restart', { name }, options);
+  }
+
   /** Orders for the generator at one end of a device; resolves with those in force. */
   order(
     name: string,
