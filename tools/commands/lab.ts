@@ -102,7 +102,10 @@ export const command: CommandModule = {
         else
           table([
             ['scenario', 'front', 'back', ''],
-            ...SCENARIOS.map((s) => [s.name, s.front, s.back, s.summary]),
+            ...SCENARIOS.map((s) => {
+              const trial = s.trial === true ? ' (on trial: not in all)' : '';
+              return [s.name, s.front, s.back, s.summary + trial];
+            }),
           ]).forEach((line) => context.print(line));
       });
     command

@@ -21,7 +21,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
 import { NestfrontError } from '../../lib/errors.js';
@@ -124,7 +124,7 @@ export function packOwn(dir: string): string {
   const release = join(packageRoot(), 'build', 'Release');
   const scripts = join(packageRoot(), 'tools', 'lab', 'guest');
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
-  for (const name of ['nestfrontd', 'nf-netperf', 'nf-launch']) {
+  for (const name of ['nestfrontd', 'nf-netperf', 'nf-diskcheck', 'nf-launch']) {
     const to = join(tree, 'usr/bin', name);
     copyFileSync(join(release, name), to);
     chmodSync(to, 0o755);
@@ -133,8 +133,12 @@ export function packOwn(dir: string): string {
   for (const name of readdirSync(scripts))
     copyFileSync(join(scripts, name), join(tree, 'lab', name));
   mkdirSync(join(tree, 'etc/xen/scripts'), { recursive: true });
-  copyFileSync(join(scripts, 'vif-lab'), join(tree, 'etc/xen/scripts/vif-lab'));
-  chmodSync(join(tree, 'etc/xen/scripts/vif-lab'), 0o755);
+  const hotplug = join(packageRoot(), 'drivers/daemon/scripts/block-nestfront');
+  for (const from of [join(scripts, 'vif-lab'), join(scripts, 'block'), hotplug]) {
+    const to = join(tree, 'etc/xen/scripts', basename(from));
+    copyFileSync(from, to);
+    chmodSync(to, 0o755);
+  }
   writeFileSync(join(tree, 'etc/xen/xl.conf'), 'autoballoon="off"\nvif.default.bridge="xenbr0"\n');
   writeFileSync(join(tree, 'init'), '#!/bin/busybox sh\nexec /bin/busybox sh /lab/init.sh\n');
   chmodSync(join(tree, 'init'), 0o755);

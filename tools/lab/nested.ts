@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 /**
  * Runs inside L1, a Linux guest of real Xen: the embedded hypervisor with a tenant and L2, the
- * relay between L2 and this guest's own vif, whose backend is the provider's. Ends on SIGTERM.
- * Usage: node nested.js MODE COUNTERS-FILE; prints one line of JSON when connected, then every
- * second writes the counters.
+ * relay between L2 and this guest's own vif, or its vbd, whose backend is the provider's. Ends on
+ * SIGTERM. Usage: node nested.js MODE COUNTERS-FILE [net|disk]; prints one line of JSON when
+ * connected, then every second writes the counters.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
 import { renameSync, writeFileSync } from 'node:fs';
 
-import { Hypervisor, NetLink } from '../../lib/index.js';
+import { BlkLink, Hypervisor, NetLink } from '../../lib/index.js';
 import type { Domain } from '../../lib/index.js';
 import { executable } from '../../lib/stack/paths.js';
 
-const [mode = 'translate', countersFile = '/tmp/counters'] = process.argv.slice(2);
+const [mode = 'translate', countersFile = '/tmp/counters', what = 'net'] = process.argv.slice(2);
 const OUTER = 'device/vif/0';
+/** xvda. */
+const OUTER_DISK = '51712';
 
 /** This guest's own part of the provider's store. */
 const read = (key: string): string =>
@@ -39,25 +41,29 @@ await using h1 = await Hypervisor.start({ name: 'H1', log, timeoutMs });
 const tenant = await h1.createDomain({ name: 'L1', domid: 0, privileged: true });
 const guest = await h1.createDomain({ name: 'L2', domid: 1 });
 const children = [await driver(tenant, '--outer', 'xen'), await driver(guest)];
-const link = await NetLink.attach(
-  {
-    store: await h1.store(),
-    devid: 0,
-    front: { domain: guest, port: 'tap:nf0' },
-    back: { domain: tenant },
-    mac: read('mac'),
-  },
-  { back: { relay: mode, 'relay-outer': '0' } },
-);
+const ends = {
+  store: await h1.store(),
+  devid: 0,
+  front: { domain: guest, port: what === 'disk' ? 'nbd:/run/nested.sock' : 'tap:nf0' },
+  back: { domain: tenant },
+};
+const link =
+  what === 'disk'
+    ? await BlkLink.attach(ends, { back: { relay: mode, 'relay-outer': OUTER_DISK } })
+    : await NetLink.attach(
+        { ...ends, mac: read('mac') },
+        { back: { relay: mode, 'relay-outer': '0' } },
+      );
 await link.connected({ timeoutMs });
 process.stdout.write(`${JSON.stringify({ connected: mode })}\n`);
 
 /** What L2's front and the relay counted, as dom0's job passes it on to the host. */
 async function writeCounters(): Promise<void> {
   const lines: string[] = [];
+  const prefix = what === 'disk' ? 'blk' : 'net';
   for (const [end, domain, kind] of [
-    ['front', guest, 'netfront'],
-    ['relay', tenant, 'netrelay'],
+    ['front', guest, `${prefix}front`],
+    ['relay', tenant, `${prefix}relay`],
   ] as const)
     for (const [key, value] of Object.entries((await domain.counters()).total({ kind })))
       lines.push(`@@NF counter ${end} ${key} ${value}\n`);

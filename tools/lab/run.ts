@@ -36,7 +36,9 @@ function readCounters(share: string, collector: Collector): void {
       const page = new Counters(memory);
       for (const kind of new Set(page.blocks().map((block) => block.kind)))
         if (kind !== 'latency')
-          s.counters[kind === `net${end}` ? end : kind] = page.total({ kind });
+          s.counters[/^(net|blk)/.test(kind) && kind.endsWith(end) ? end : kind] = page.total({
+            kind,
+          });
     }
 }
 

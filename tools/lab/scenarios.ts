@@ -7,14 +7,15 @@ import { NestfrontError } from '../../lib/errors.js';
 import { backOurs } from './groups/back-ours.js';
 import { backStock } from './groups/back-stock.js';
 import { bad } from './groups/bad.js';
+import { disks } from './groups/disks.js';
 import type { Group, Scenario } from './groups/group.js';
 import { node } from './groups/node.js';
 
 /** In the order in which lanes take them: the longest first. */
-export const GROUPS: readonly Group[] = [backOurs, bad, backStock, node];
+export const GROUPS: readonly Group[] = [backOurs, disks, bad, backStock, node];
 
 /** The order of the list, and of the results. */
-export const SCENARIOS: readonly Scenario[] = [backStock, backOurs, bad, node].flatMap(
+export const SCENARIOS: readonly Scenario[] = [backStock, backOurs, disks, bad, node].flatMap(
   (group) => group.scenarios,
 );
 
@@ -40,13 +41,15 @@ export const BENCH_FLAT: Group = {
 export const BENCH: Group = { ...BENCH_FLAT, memory: 4608, dom0Memory: 1200, node: 'guests' };
 
 /**
- * Scenarios by their names, by the name of what they are parts of, or `all`.
+ * Scenarios by their names, by the name of what they are parts of, or `all` but those on trial.
  * @throws NestfrontError `NF_EINVAL`: a name of nothing
  */
 export function scenariosNamed(names: readonly string[]): Scenario[] {
   const found = new Set<Scenario>();
   for (const name of names) {
-    const meant = SCENARIOS.filter((s) => name === 'all' || name === s.name || name === s.partOf);
+    const meant = SCENARIOS.filter((s) =>
+      name === 'all' ? s.trial !== true : name === s.name || name === s.partOf,
+    );
     if (meant.length === 0)
       throw new NestfrontError(
         'NF_EINVAL',

@@ -20,6 +20,8 @@ const CONTENTS = {
       ...SHARED,
       'xen-privcmd',
       'xen-netback',
+      'xen-blkback',
+      'loop',
       'bridge',
       'virtio_pci',
       '9p',
@@ -34,7 +36,10 @@ const CONTENTS = {
       'libxl-save-helper',
     ].map((name) => `${XEN_BIN}/${name}`),
   },
-  domu: { modules: [...SHARED, 'xen-netfront'], programs: [] as string[] },
+  domu: {
+    modules: [...SHARED, 'xen-netfront', 'xen-blkfront', 'ext4', 'nbd'],
+    programs: ['sbin/mke2fs', 'sbin/nbd-client'],
+  },
 } as const;
 const COMMON_PROGRAMS = [
   'usr/bin/xenstore',
@@ -42,6 +47,7 @@ const COMMON_PROGRAMS = [
   'sbin/ethtool',
   'usr/bin/ip',
   'bin/ip',
+  'sbin/e2fsck',
 ];
 const XENSTORE_LINKS = ['read', 'write', 'ls', 'list', 'rm', 'watch', 'exists'];
 

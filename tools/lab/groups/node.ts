@@ -21,5 +21,12 @@ export const node: Group = {
       back: 'stock',
       summary: 'our front on embedded in a PVH guest, relay translate, stock xen-netback in dom0',
     },
+    {
+      name: 'blk-nested-embedded',
+      front: 'nestfront',
+      back: 'stock',
+      summary: 'our front on embedded in a PVH guest, relay translate, stock xen-blkback in dom0',
+      trial: true,
+    },
   ],
 };

@@ -20,6 +20,7 @@ cd /
 . /lab/lib.sh
 . /lab/suite.sh
 . /lab/back.sh
+. /lab/disk-suite.sh
 . /lab/nested.sh
 . /lab/$(option job).sh
 sync

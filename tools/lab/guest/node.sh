@@ -86,5 +86,40 @@ nested_checks() {
 	check destroyed-under-load destroyed_under_load l1
 }
 
+# L2's disk is put down first: L1's own goes with the provider's back.
+nested_disk_detach_attach() {
+	_id=$(xl domid l1)
+	in_disk l1 30 disk_down && nested_down || return 1
+	xl block-detach l1 xvda || return 1
+	wait_for 20 disk_gone $_id || { echo "the back's node stays"; return 1; }
+	/sbin/e2fsck -fn $IMAGE || return 1
+	xl block-attach l1 "$STOCK" || return 1
+	guest_do l1 20 'for i in $(seq 1 100); do xenstore-exists device/vbd/51712/state && break
+usleep 100000; done'
+	nested_up disk && in_disk l1 60 'disk_up nested' && fsck_clean in_disk l1 60 files_check
+}
+
+nested_disk_checks() {
+	disk_suite l1 nested
+	check counters-read nested_counters
+	check payload-not-copied not_copied
+	check detach-attach nested_disk_detach_attach
+	check destroyed-under-load disk_destroyed_under_load l1
+}
+
+blk_nested_embedded() {
+	begin blk-nested-embedded
+	modprobe loop
+	modprobe xen-blkback
+	image_new
+	losetup /dev/loop0 $IMAGE
+	check create guest_create l1 pvh none 10.0.0.4 'memory=900' 'ramdisk="/mnt/l1.cpio"' \
+		'vif=[]' "disk=[\"$STOCK\"]" &&
+		check nested-up nested_up disk && nested_disk_checks
+	end blk-nested-embedded
+	guest_gone l1
+}
+
 wanted ts-on-xen && ts_on_xen
 wanted net-nested-embedded && net_nested_embedded
+wanted blk-nested-embedded && blk_nested_embedded
