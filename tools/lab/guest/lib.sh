@@ -8,6 +8,7 @@
 #   @@NF counter END KEY NUMBER                  one counter of one end
 #   @@NF module PATH SHA256                      one module that dom0 has
 #   @@NF skip REASON                             the scenario could not be run here
+#   @@NF note TEXT                               for whoever reads the console
 #   @@NF fault TEXT                              wrong outside of any scenario
 XENCONSOLE=/usr/lib/xen-4.17/bin/xenconsole
 HOST=10.0.0.1

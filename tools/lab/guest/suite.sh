@@ -4,9 +4,24 @@
 # number KEY: of a JSON object on stdin
 number() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" | head -n 1; }
 
-# What is sent while the two ends find each other is not counted: neighbours, bridge.
-ping_sizes() {
+# The first pings, sent while the two ends find each other (neighbours, bridge), need not all
+# arrive. One was lost once under pv-shim, nobody knows where: what both ends saw is printed then.
+first_pings() {
 	guest_do $1 30 "ping -c 3 -i 0.2 -W 5 $HOST" >/tmp/ping.out 2>&1
+	_came=$(sed -n 's/.* \([0-9]*\) packets received.*/\1/p' /tmp/ping.out)
+	say "value firstPingsLost $((3 - ${_came:-0}))"
+	[ "$_came" = 3 ] && return 0
+	_vif=vif$(xl domid $1).0
+	{
+		cat /tmp/ping.out
+		ip neigh
+		grep $_vif /proc/net/dev
+		guest_do $1 10 'ip neigh; ip link; grep : /proc/net/dev'
+	} 2>&1 | sed 's/^/@@NF note /'
+}
+
+ping_sizes() {
+	first_pings $1
 	for _size in 56 500 1472 1473 4000 9000 30000 65000; do
 		guest_do $1 30 "ping -c 3 -i 0.2 -W 5 -s $_size $HOST" >/tmp/ping.out 2>&1
 		_rc=$?
