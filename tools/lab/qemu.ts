@@ -3,7 +3,7 @@
  * One emulated machine: Xen, a dom0, a job. Software emulation unless the CPU has svm or vmx; every
  * trap this line avoids is told in docs/lab.md. A watchdog ends it whatever the guest does.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -125,13 +125,26 @@ export function boot(
   });
 }
 
+/** The terminal as it is, to be put back: QEMU leaves it raw when it is killed. */
+function terminalState(): () => void {
+  const stty = (arg: string): string =>
+    spawnSync('stty', [arg], { stdio: ['inherit', 'pipe', 'ignore'], encoding: 'utf8' }).stdout;
+  const before = stty('-g').trim();
+  return () => void (before !== '' && stty(before));
+}
+
 /** Boots with the machine's console on this terminal; resolves when it powered off. */
 export function bootOnTerminal(m: Machine, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
+  const restore = terminalState();
+  return new Promise<void>((resolve, reject) => {
     // mon: so that Ctrl-C is dom0's; Ctrl-A X ends the machine
     const child = startQemu(argumentsOf(m, 'mon:stdio'), 'inherit');
-    signal?.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
+    const abort = (): void => void child.kill('SIGTERM');
+    signal?.addEventListener('abort', abort, { once: true });
     child.on('error', reject);
-    child.on('close', () => resolve());
-  });
+    child.on('close', () => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    });
+  }).finally(restore);
 }

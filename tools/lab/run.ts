@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Counters } from '../../lib/api/counters.js';
+import { NestfrontError } from '../../lib/errors.js';
 import type { Group, Scenario } from './groups/group.js';
 import { clearMachine, clearRun, makeContext, prepare } from './machine.js';
 import type { Context } from './machine.js';
@@ -85,7 +86,7 @@ export async function runBoot(
     (line, seconds) => {
       last = seconds;
       collector.line(line, seconds);
-      if (/@@NF (begin|end|check|skip|fault|ready)/.test(line))
+      if (/@@NF (begin|end|check|skip|fault|ready|sample begin)/.test(line))
         c.log(`[${b.job} ${seconds.toFixed(1)}] ${line.replace(/^.*@@NF /, '')}`);
     },
     c.signal,
@@ -137,10 +138,21 @@ export async function runLab(
   };
 }
 
-/** One machine with its console on this terminal; the job is a prompt in dom0. */
+/**
+ * One machine with its console on this terminal; the job is a prompt in dom0.
+ * @throws NestfrontError `NF_EINVAL`: stdin or stdout is no terminal
+ */
 export async function labShell(log: (line: string) => void, signal?: AbortSignal): Promise<void> {
+  if (!process.stdin.isTTY || !process.stdout.isTTY)
+    throw new NestfrontError(
+      'NF_EINVAL',
+      'lab.shell',
+      'the prompt needs a terminal: without one, nestfront lab run NAME does what a script can do',
+    );
   const context = await makeContext([SHELL], log, signal);
-  const { machine } = prepare(SHELL, context);
+  const { rows, columns } = process.stdout;
+  const { machine } = prepare(SHELL, context, { options: { rows, columns } });
+  log("booting; dom0's prompt comes in half a minute, Ctrl-A X ends the machine at any time");
   try {
     await bootOnTerminal(machine, signal);
   } finally {
