@@ -3,6 +3,7 @@
 import { type DiskRig, type DiskOrder, type DiskVariant, type DiskWindow } from './lib/disks.js';
 import { processesOf, type Placement } from './lib/rig.js';
 import { interval, isNoisy, spread } from './lib/stats.js';
+import type { CheckedDisk } from '../lib/stack/schema.js';
 import type { Result } from './lib/schema.js';
 
 export const DISK_BENCHES = {
@@ -51,30 +52,51 @@ function paired(rounds: Rounds, name: DiskVariant, base: DiskVariant): number[] 
   });
 }
 
+const isStack = (name: DiskVariant): name is CheckedDisk['path'] =>
+  !['native', 'fio', 'nbdkit'].includes(name);
+
+/** What a set-up is, and whose loop stands beside it. */
+function whatIs(rig: DiskRig, name: DiskVariant, base: DiskVariant) {
+  const native = rig.members.get(name)!.native ?? rig.native;
+  const port = name === 'nbdkit' ? 'nbd' : (rig.port as 'file');
+  const cache = port === 'file' || port === 'nbd' ? (native?.cache ?? 'direct') : 'none';
+  const nativeBy = name === 'native' || base === 'native' ? 'own' : 'fio';
+  const shared = { port, cache: cache as 'direct', nativeBy } as const;
+  if (!isStack(name))
+    return {
+      path: 'native',
+      depth: 0,
+      dataProcesses: name === 'nbdkit' ? 2 : 1,
+      ...shared,
+    } as const;
+  return {
+    path: name,
+    depth: name === 'single' ? 1 : 2,
+    dataProcesses: processesOf(name),
+    provider: 'nestfront',
+    grants: 'static',
+    ...shared,
+  } as const;
+}
+
 function resultOf(rig: DiskRig, rounds: Rounds, name: DiskVariant, o: BlkOptions): Result {
   const windows = rounds.flatMap((round) => round.get(name) ?? []);
   const operations = windows.reduce((sum, w) => sum + w.operations, 0);
-  const toNative = name === 'native' ? [] : paired(rounds, name, 'native');
-  const toSingle = name === 'native' || name === 'single' ? [] : paired(rounds, name, 'single');
-  const stack = rig.members.get(name)!.stack;
-  const { native } = rig;
+  const base: DiskVariant = rig.members.has('fio') ? 'fio' : 'native';
+  const { stack, native } = rig.members.get(name)!;
+  const toNative = name === base ? [] : paired(rounds, name, base);
+  const toSingle = stack === undefined || name === 'single' ? [] : paired(rounds, name, 'single');
   const shown = toSingle.length > 0 ? toSingle : toNative;
   const { front, back, relay } = o.placement;
   return {
     bench: o.bench,
-    path: name,
-    depth: name === 'native' ? 0 : name === 'single' ? 1 : 2,
-    ...(name !== 'native' && { provider: 'nestfront' as const, grants: 'static' as const }),
-    port: rig.port as 'file',
-    cache: rig.port === 'file' ? ((native?.cache ?? 'direct') as 'direct') : 'none',
-    ...(native !== undefined && { nativeBy: 'own' as const }),
+    ...whatIs(rig, name, base),
     blockBytes: o.blockBytes,
     queueDepth: o.depth,
     queues: 1,
     notify: o.notify,
-    cpus: name === 'native' ? { native: [back] } : { L0: [back], L1: [relay], guest: [front] },
+    cpus: isStack(name) ? { L0: [back], L1: [relay], guest: [front] } : { native: [back] },
     pids: { ...(stack?.metadata().pids ?? { native: native!.pid }) },
-    dataProcesses: name === 'native' ? 1 : processesOf(name),
     operationsPerSecond: spread(windows.map(rate)),
     bytesPerSecond: spread(windows.map((w) => rate(w) * o.blockBytes)),
     ...(toNative.length > 0 && { ratioToNative: interval(toNative) }),

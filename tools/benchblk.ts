@@ -2,7 +2,7 @@
 // nestfront bench blk: disks through every path, beside the same disk without a stack.
 import type { Command } from 'commander';
 import { blk, blockOf, DISK_BENCHES, type DiskBench } from '../bench/blk.js';
-import { DISK_PATHS, DiskRig } from '../bench/lib/disks.js';
+import { DISK_OTHERS, DISK_PATHS, DiskRig } from '../bench/lib/disks.js';
 import { environment, finished } from '../bench/lib/environment.js';
 import { placement } from '../bench/lib/rig.js';
 import type { Report, Result } from '../bench/lib/schema.js';
@@ -33,7 +33,11 @@ export function diskRows(results: readonly Result[]): string[] {
     ['bench', 'path', 'port', 'block', 'QD', 'op/s', 'MB/s', 'x native', 'x single', 'notify/op'],
     ...results.map((r) => [
       r.bench,
-      r.path ?? '',
+      r.port === 'nbd'
+        ? 'nbdkit'
+        : r.path === 'native' && r.nativeBy === 'fio'
+          ? 'fio'
+          : (r.path ?? ''),
       `${r.port ?? ''}, ${r.cache ?? ''}`,
       String(r.blockBytes ?? ''),
       String(r.queueDepth ?? ''),
@@ -56,7 +60,7 @@ async function run(flags: BlkFlags, context: CommandContext): Promise<Report> {
     port: flags.port,
     bytes: flags.size * (1 << 20),
     directory: flags.directory,
-    paths: chosen('--path', flags.path, DISK_PATHS),
+    paths: chosen('--path', flags.path, [...DISK_PATHS, ...DISK_OTHERS]),
     placement: placement(cpus),
     notify: flags.notify,
     signal,
@@ -90,7 +94,7 @@ export function defineBlk(
     .description('a disk: blocks in order and at random')
     .option(
       '--path <list>',
-      `of ${DISK_PATHS.join(',')}, separated by commas`,
+      `of ${[...DISK_PATHS, ...DISK_OTHERS].join(',')}, separated by commas`,
       DISK_PATHS.join(','),
     )
     .option('--port <kind>', 'file, mem or null', 'file')

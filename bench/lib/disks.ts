@@ -10,6 +10,7 @@ import { NestfrontError } from '../../lib/errors.js';
 import type { CheckedDisk } from '../../lib/stack/schema.js';
 import { Stack } from '../../lib/stack/stack.js';
 import { defaultDirectory, makeRoom, roomFor } from './diskroom.js';
+import { FioDisk } from './fiodisk.js';
 import { NativeDisk } from './nativedisk.js';
 import type { Placement } from './rig.js';
 import type { Skipped } from './schema.js';
@@ -29,7 +30,19 @@ export interface DiskWindow {
   readonly notifications: number;
 }
 
-export type DiskVariant = 'native' | CheckedDisk['path'];
+/** `fio` and `nbdkit` are what others do with such a file. */
+export type DiskVariant = 'native' | 'fio' | 'nbdkit' | CheckedDisk['path'];
+
+/** A disk without a stack. */
+interface PlainDisk {
+  readonly cache: string;
+  readonly pid: number;
+  window(order: DiskOrder): Promise<DiskWindow>;
+  close(): Promise<void>;
+}
+
+/** What there is to compare with, when it is asked for. */
+export const DISK_OTHERS: readonly DiskVariant[] = ['fio', 'nbdkit'];
 
 export const DISK_PATHS: readonly DiskVariant[] = [
   'native',
@@ -61,7 +74,7 @@ let serial = 0;
 
 interface Member {
   readonly stack: Stack | undefined;
-  readonly native: NativeDisk | undefined;
+  readonly native: PlainDisk | undefined;
 }
 
 /** Disks that are up. Everything goes with {@link close}. */
@@ -98,8 +111,8 @@ export class DiskRig implements AsyncDisposable {
   }
 
   /** Cache and engine of the disk, as its native end says. */
-  get native(): NativeDisk | undefined {
-    return this.members.get('native')?.native;
+  get native(): PlainDisk | undefined {
+    return (this.members.get('native') ?? this.members.get('fio'))?.native;
   }
 
   /** One window of a set-up. */
@@ -136,11 +149,21 @@ export class DiskRig implements AsyncDisposable {
     return `file:${path}`;
   }
 
+  #plain(path: 'native' | 'fio' | 'nbdkit', disk: string, o: DiskRigOptions): Promise<PlainDisk> {
+    const { front, back } = o.placement;
+    if (path === 'native') return NativeDisk.start(disk, back);
+    if (this.#directory === undefined)
+      throw new NestfrontError('NF_ENOSYS', 'bench.blk', `${path} is measured on files only`);
+    const file = join(this.#directory, path);
+    if (path === 'fio') return FioDisk.uring(file, back);
+    return FioDisk.nbdkit(file, join(this.#directory, 'nbdkit.sock'), back, front);
+  }
+
   async #add(path: DiskVariant, o: DiskRigOptions): Promise<void> {
     const disk = this.#disk(path, o);
     const { front, back, relay } = o.placement;
-    if (path === 'native') {
-      this.members.set(path, { native: await NativeDisk.start(disk, back), stack: undefined });
+    if (path === 'native' || path === 'fio' || path === 'nbdkit') {
+      this.members.set(path, { native: await this.#plain(path, disk, o), stack: undefined });
       return;
     }
     serial += 1;

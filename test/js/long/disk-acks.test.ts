@@ -152,7 +152,5 @@ isolated('what was acknowledged is in the file, whoever is killed', async (t) =>
   }
   right(t, loads, 'at the end');
   for (const { name, log, reopened } of loads)
-    t.log(
-      `${name}: ${log.writes} writes, ${log.flushes} flushes, ${reopened} reconnects`,
-    );
+    t.log(`${name}: ${log.writes} writes, ${log.flushes} flushes, ${reopened} reconnects`);
 });
