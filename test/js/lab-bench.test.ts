@@ -48,6 +48,25 @@ test('a sample has its figure, and what grew in its own block', (t) => {
   t.is(ratesOf(samples, 'stock-stock').grantOpsPerPacket, undefined);
 });
 
+test('what the host took away is told, where it is known', (t) => {
+  const lines = (at: string): string[] => [
+    'begin round=1 path=nested bench=tcp_rr domid=3',
+    'beginAt=10 beginWaited=3.5',
+    'value=100',
+    at,
+    'end ok=0',
+  ];
+  const known = parseSamples(lines('endAt=14 endWaited=4.5')).samples;
+  t.is(known[0]?.stolen, 0.25);
+  t.deepEqual(summarize(known, 'nested', 'tcp_rr', 1)?.stolen, {
+    ...{ median: 0.25, min: 0.25, max: 0.25, samples: 1 },
+  });
+  const unknown = parseSamples(lines('endAt=14 endWaited=-')).samples;
+  t.is(unknown[0]?.value, 100);
+  t.is(unknown[0]?.stolen, undefined);
+  t.is(summarize(unknown, 'nested', 'tcp_rr', 1)?.stolen, undefined);
+});
+
 test('frames a second are counted at the vif, in the direction that was measured', (t) => {
   const lines = sample(1, 'ours-ours', [
     vif('before', 0, 0, 0),
@@ -55,6 +74,31 @@ test('frames a second are counted at the vif, in the direction that was measured
     vif('after', 500, 7, 0),
   ]).map((line) => line.replace('tcp_stream', 'pps_tx'));
   t.is(parseSamples(lines).samples[0]?.value, 250);
+});
+
+test('five rounds that agree are no noise', (t) => {
+  const lines = (['stock-stock', 'ours-ours'] as const).flatMap((path, i) =>
+    [1, 2, 3, 4, 5].flatMap((round) => sample(round, path, [`value=${100 + i * 50}`])),
+  );
+  const result = summarize(parseSamples(lines).samples, 'ours-ours', 'tcp_stream', 3);
+  t.is(result?.ratio?.median, 1.5);
+  t.is(result?.noisy, undefined);
+});
+
+test('without an interface our back has counted the frames', (t) => {
+  const back = (when: string, n: number): string =>
+    `when=${when} end=back words=${words(3, { tx_packets: n, notify_sent: n / 10 })}`;
+  const lines = sample(1, 'no-tap', [
+    'when=before end=vif tx= rx= events=5 user=1 system=2',
+    back('before', 100),
+    'ms=2000',
+    'when=after end=vif tx= rx= events=25 user=1 system=2',
+    back('after', 1100),
+  ]).map((line) => line.replace('tcp_stream', 'pps_tx'));
+  const { samples } = parseSamples(lines);
+  t.is(samples[0]?.value, 500);
+  t.is(ratesOf(samples, 'no-tap').eventsPerPacket, 0.02);
+  t.is(ratesOf(samples, 'no-tap').notificationsPerPacket, 0.1);
 });
 
 test('what failed is a fault, not a figure', (t) => {
@@ -80,6 +124,7 @@ test('ratios are those of the same round', (t) => {
   const result = summarize(samples, 'stock-ours', 'tcp_stream', 3);
   t.like(result?.ratio, { to: 'stock-stock', median: 0.5, low: 0.4, high: 0.6, pairs: 3 });
   t.deepEqual(result?.bitsPerSecond, { median: 20, min: 6, max: 50, samples: 3 });
+  t.true(result?.noisy);
   t.is(summarize(samples, 'ours-ours', 'tcp_stream', 3), undefined);
   const alone = samples.filter((s) => s.path === 'stock-ours');
   t.is(summarize(alone, 'stock-ours', 'tcp_stream', 3)?.ratio, undefined);

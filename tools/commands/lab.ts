@@ -33,7 +33,17 @@ function pathNames(text: string): PathName[] {
 function benchTable({ results }: LabBench): string[] {
   const short = (n: number): string => (n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n.toFixed(0));
   return table([
-    ['bench', 'front-back', 'median', 'min..max', 'ratio', 'low..high', 'ev/pkt', 'hc/pkt'],
+    [
+      'bench',
+      'front-back',
+      'median',
+      'min..max',
+      'ratio',
+      'low..high',
+      'ev/pkt',
+      'hc/pkt',
+      'stolen',
+    ],
     ...results.map((r) => {
       const rate = r.bitsPerSecond ?? r.packetsPerSecond ?? r.transactionsPerSecond;
       return [
@@ -42,9 +52,12 @@ function benchTable({ results }: LabBench): string[] {
         rate ? short(rate.median) : '',
         rate ? `${short(rate.min)}..${short(rate.max)}` : '',
         r.ratio ? `${r.ratio.median.toFixed(2)} x ${r.ratio.to}` : '',
-        r.ratio ? `${r.ratio.low.toFixed(2)}..${r.ratio.high.toFixed(2)}` : '',
+        r.ratio
+          ? `${r.ratio.low.toFixed(2)}..${r.ratio.high.toFixed(2)}${r.noisy ? ' noisy' : ''}`
+          : '',
         r.eventsPerPacket?.toFixed(3) ?? '',
         r.hypercallsPerPacket?.toFixed(3) ?? '',
+        r.stolen?.median.toFixed(2) ?? '',
       ];
     }),
   ]);

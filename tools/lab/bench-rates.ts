@@ -25,6 +25,7 @@ const FACING: Record<PathName, readonly string[]> = {
   'stock-ours': ['back'],
   'ours-stock': ['front'],
   'ours-ours': ['front', 'back'],
+  'no-tap': ['front', 'back'],
   nested: ['relay'],
 };
 
@@ -32,7 +33,8 @@ const FACING: Record<PathName, readonly string[]> = {
 export function ratesOf(samples: readonly Sample[], path: PathName): Rates {
   const sum = (end: string, ...keys: readonly string[]): number =>
     samples.reduce((n, s) => n + keys.reduce((m, key) => m + (s.grown[end]?.[key] ?? 0), 0), 0);
-  const frames = sum('vif', 'tx', 'rx');
+  // without an interface our back's own count is what there is
+  const frames = sum('vif', 'tx', 'rx') || sum('back', 'tx_packets', 'rx_packets');
   if (frames === 0) return {};
   const per = (n: number): number => Math.round((n / frames) * 1e4) / 1e4;
   const rates: Rates = { eventsPerPacket: per(sum('vif', 'events') + sum('guest', 'events')) };

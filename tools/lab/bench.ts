@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * `lab bench`: five paths in one boot, measured in turns. Emulated throughput swings by an order of
+ * `lab bench`: six paths in one boot, measured in turns. Emulated throughput swings by an order of
  * magnitude between boots, so only ratios of the same round count; what does not depend on the
  * emulator is how many events, grant operations and hypercalls a packet takes.
  */
@@ -16,12 +16,16 @@ import { parseSamples } from './samples.js';
 import type { Sample } from './samples.js';
 import { BENCH, BENCH_FLAT } from './scenarios.js';
 
-/** Path to front, back, grants, and the path it is compared with. */
+/**
+ * Path to front, back, grants, and the path it is compared with. `no-tap` is ours-ours with a
+ * recording for the front's port and `null` for the back's: what is left without the two TAPs.
+ */
 export const PATHS = {
   'stock-stock': { front: 'stock', provider: 'stock', grants: 'map', base: undefined },
   'stock-ours': { front: 'stock', provider: 'nestfront', grants: 'copy', base: 'stock-stock' },
   'ours-stock': { front: 'nestfront', provider: 'stock', grants: 'map', base: 'stock-stock' },
   'ours-ours': { front: 'nestfront', provider: 'nestfront', grants: 'static', base: 'stock-stock' },
+  'no-tap': { front: 'nestfront', provider: 'nestfront', grants: 'static', base: 'stock-stock' },
   nested: { front: 'nestfront', provider: 'stock', grants: 'map', base: 'ours-stock' },
 } as const;
 export type PathName = keyof typeof PATHS;
@@ -32,6 +36,7 @@ export const ORDER: readonly PathName[] = [
   'nested',
   'stock-ours',
   'ours-ours',
+  'no-tap',
 ];
 
 const BENCHES = {
@@ -59,6 +64,10 @@ export interface BenchResult extends Rates {
   transactionsPerSecond?: Spread;
   /** Of the same rounds; absent where the other path was not asked for. */
   ratio?: Interval & { to: PathName };
+  /** Too few rounds, or too wide an interval, for the ratio to be quoted. */
+  noisy?: true;
+  /** Share of the time that the host ran something else while the machine was ready. */
+  stolen?: Spread;
   seconds: number;
   repetitions: number;
 }
@@ -82,6 +91,13 @@ function ratio(
   return ratios.length === 0 ? undefined : interval(ratios);
 }
 
+const ROUNDS_MIN = 5;
+const WIDE = 0.1;
+
+function isNoisy({ pairs, low, high, median }: Interval): boolean {
+  return pairs < ROUNDS_MIN || high - low > WIDE * median;
+}
+
 /** One path's results of one bench; nothing where it was not measured. */
 export function summarize(
   samples: readonly Sample[],
@@ -94,6 +110,7 @@ export function summarize(
   const { base, ...ends } = PATHS[pair];
   const { unit, direction } = BENCHES[bench];
   const compared = base === undefined ? undefined : ratio(samples, mine, base);
+  const taken = mine.flatMap((s) => s.stolen ?? []);
   const isPps = bench === 'pps_tx' || bench === 'pps_rx';
   return {
     bench: isPps ? 'pps' : bench,
@@ -105,7 +122,9 @@ export function summarize(
     ...(isPps ? { frameBytes: 60 } : {}),
     [unit]: spread(mine.map((s) => s.value)),
     ...(base === undefined || compared === undefined ? {} : { ratio: { to: base, ...compared } }),
+    ...(compared !== undefined && isNoisy(compared) ? { noisy: true } : {}),
     ...ratesOf(mine, pair),
+    ...(taken.length === 0 ? {} : { stolen: spread(taken) }),
     seconds,
     repetitions: mine.length,
   };

@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess, StdioOptions } from 'node:child_process';
-import { createWriteStream, readFileSync } from 'node:fs';
+import { createWriteStream, readFileSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 import type { LabImages } from './image.js';
@@ -81,10 +81,32 @@ function startQemu(args: readonly string[], stdio: StdioOptions): ChildProcess {
   return spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], { stdio });
 }
 
-/** Boots, hands every console line with its seconds to onLine, and says how it ended. */
+/**
+ * Seconds that the threads of a process were ready to run and had no CPU: what the host took away.
+ * Undefined where the kernel does not count it.
+ */
+function waitedSeconds(pid: number | undefined): number | undefined {
+  try {
+    const tasks = readdirSync(`/proc/${String(pid)}/task`);
+    const ns = tasks.map((t) =>
+      Number(readFileSync(`/proc/${String(pid)}/task/${t}/schedstat`, 'utf8').split(' ')[1]),
+    );
+    return ns.reduce((sum, n) => sum + n, 0) / 1e9;
+  } catch {
+    return undefined; // no schedstats, or it has just ended
+  }
+}
+
+/** Of a line of the console: seconds since the start, and what the host took away so far. */
+export interface LineTime {
+  readonly seconds: number;
+  readonly waited: () => number | undefined;
+}
+
+/** Boots, hands every console line with its time to onLine, and says how it ended. */
 export function boot(
   m: Machine,
-  onLine: (line: string, seconds: number) => void,
+  onLine: (line: string, time: LineTime) => void,
   signal?: AbortSignal,
 ): Promise<MachineEnd> {
   return new Promise((resolve, reject) => {
@@ -112,7 +134,7 @@ export function boot(
       log.write(`[${seconds.toFixed(2).padStart(8)}] ${clean}\n`);
       if (CRASHES.test(clean)) setTimeout(() => stop('crashed'), 3000);
       if (clean.includes('@@NF done')) end = 'done';
-      onLine(clean, seconds);
+      onLine(clean, { seconds, waited: () => waitedSeconds(child.pid) });
     };
     createInterface({ input: child.stdout! }).on('line', line);
     createInterface({ input: child.stderr! }).on('line', line);

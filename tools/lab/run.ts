@@ -83,9 +83,14 @@ export async function runBoot(
   let last = 0;
   const end = await boot(
     machine,
-    (line, seconds) => {
+    (line, { seconds, waited }) => {
       last = seconds;
+      const verb = /@@NF sample (begin|end)/.exec(line)?.[1];
+      // of a sample: inside of its two lines
+      const host = verb && `@@NF sample ${verb}At=${seconds} ${verb}Waited=${waited() ?? '-'}`;
+      if (host && verb === 'end') collector.line(host, seconds);
       collector.line(line, seconds);
+      if (host && verb === 'begin') collector.line(host, seconds);
       if (/@@NF (begin|end|check|skip|fault|ready|sample begin)/.test(line))
         c.log(`[${b.job} ${seconds.toFixed(1)}] ${line.replace(/^.*@@NF /, '')}`);
     },

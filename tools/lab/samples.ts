@@ -13,6 +13,8 @@ export interface Sample {
   readonly bench: BenchName;
   /** Bits, packets or transactions a second. */
   readonly value: number;
+  /** Share of the time that the machine was ready and the host ran something else. */
+  readonly stolen: number | undefined;
   /** What grew meanwhile, by end: vif (frames as dom0 saw them), guest, front, back, relay. */
   readonly grown: Readonly<Record<string, Counts>>;
 }
@@ -55,11 +57,19 @@ function grown(open: Open): Record<string, Counts> {
   return out;
 }
 
+function stolen(fields: Open['fields']): number | undefined {
+  const grew = (what: string): number =>
+    Number(fields[`end${what}`]) - Number(fields[`begin${what}`]);
+  const share = grew('Waited') / grew('At');
+  return Number.isFinite(share) ? Math.min(share, 1) : undefined;
+}
+
 function measured(open: Open): Sample | string {
   const { round, path, bench, value, ms, ok } = open.fields;
   const name = `${bench ?? '?'} of ${path ?? '?'} in round ${round ?? '?'}`;
   const all = grown(open);
-  const frames = all['vif']?.[bench === 'pps_tx' ? 'tx' : 'rx'];
+  const way = bench === 'pps_tx' ? 'tx' : 'rx';
+  const frames = all['vif']?.[way] ?? all['back']?.[`${way}_packets`];
   const figure =
     value !== undefined
       ? Number(value)
@@ -72,6 +82,7 @@ function measured(open: Open): Sample | string {
     path: path as PathName,
     bench: bench as BenchName,
     value: figure,
+    stolen: stolen(open.fields),
     grown: all,
   };
 }

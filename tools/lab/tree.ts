@@ -13,7 +13,7 @@ const LIBRARY_DIRS = [
   'usr/lib/x86_64-linux-gnu',
   'usr/lib/xen-4.17/lib/x86_64-linux-gnu',
 ];
-const SHARED = ['xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'tun', 'pktgen'];
+const SHARED = ['xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'tun'];
 const CONTENTS = {
   dom0: {
     modules: [

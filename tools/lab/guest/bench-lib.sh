@@ -19,22 +19,28 @@ words() {
 	}'
 }
 
-# Packets of 60 bytes as fast as the kernel makes them. flood INTERFACE SECONDS MAC
-flood() {
-	modprobe pktgen 2>/dev/null
-	echo rem_device_all >/proc/net/pktgen/kpktgend_0
-	echo "add_device $1" >/proc/net/pktgen/kpktgend_0
-	for _line in 'count 0' 'pkt_size 60' 'delay 0' "dst_mac $3" 'dst 10.9.9.9'; do
-		echo "$_line" >/proc/net/pktgen/$1
+# A pcap file of 8,192 frames of 60 bytes, to nobody.
+recording() {
+	printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0'
+	{
+		printf '\0\0\0\0\0\0\0\0\74\0\0\0\74\0\0\0' # a record: no time, 60 bytes, twice
+		printf '\2\0\0\0\0\1\2\0\0\0\0\2\210\265'
+		head -c 46 /dev/zero
+	} >/tmp/record
+	for _i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do
+		cat /tmp/record /tmp/record >/tmp/records
+		mv /tmp/records /tmp/record
 	done
+	cat /tmp/record
+}
+
+# unleashed SECONDS: our front, which stands still, runs for so long
+unleashed() {
 	_start=$(uptime_ms)
-	echo start >/proc/net/pktgen/pgctrl &
-	_pg=$!
-	sleep $2
-	echo stop >/proc/net/pktgen/pgctrl
-	wait $_pg
-	echo "flooded $(($(uptime_ms) - _start))"
-	echo rem_device_all >/proc/net/pktgen/kpktgend_0
+	kill -CONT $(pidof nestfrontd)
+	sleep $1
+	kill -STOP $(pidof nestfrontd)
+	echo "ran $(($(uptime_ms) - _start))"
 }
 uptime_ms() { sed 's/^\([0-9]*\)\.\([0-9]*\) .*/\1\20/' /proc/uptime; }
 
