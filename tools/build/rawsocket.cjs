@@ -9,6 +9,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const VERSION = '1.8.1';
+const BUILD_MS = 600_000; // it takes seconds; a network that never answers takes for ever
 
 function loads(file) {
   const code = `require(${JSON.stringify(file)})`;
@@ -62,7 +63,12 @@ function buildRawSocket(root, gypArgs, env) {
     const gyp = [require.resolve('node-gyp/bin/node-gyp.js'), 'rebuild', ...gypArgs];
     const isBuilt =
       fetchSources(root, to, log) &&
-      spawnSync(process.execPath, gyp, { cwd: to, env, stdio: ['ignore', log, log] }).status === 0;
+      spawnSync(process.execPath, gyp, {
+        cwd: to,
+        env,
+        stdio: ['ignore', log, log],
+        timeout: BUILD_MS,
+      }).status === 0;
     fs.closeSync(log);
     console.log(
       isBuilt
