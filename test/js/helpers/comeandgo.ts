@@ -8,7 +8,7 @@ function openFiles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** A device carries verified traffic while `cycles` others are attached and detached, one by one. */
+/** A device carries verified traffic while `cycles` others are attached and detached in turn. */
 export async function comeAndGo(t: ExecutionContext, cycles: number): Promise<void> {
   const stack = await e.up(t, { devices: e.genDevices(['translate']) });
   const device = stack.device('translate');
