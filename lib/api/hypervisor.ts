@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HypervisorClient } from '../hypervisor/client.js';
 import type { DomainInfo, HypervisorStats } from '../hypervisor/client.js';
@@ -199,6 +200,6 @@ export class Hypervisor implements AsyncDisposable {
     }
     await endKeeper(this.#started?.keeper);
     await this.client.close();
-    if (this.#directory !== undefined) rmSync(this.#directory, { recursive: true, force: true });
+    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true });
   }
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NestfrontError, toNestfrontError } from '../errors.js';
 import { identify, isAlive, signal, waitGone } from './processes.js';
 import type { ProcessId } from './processes.js';
 import type { CheckedStackConfig } from './schema.js';
+import { StateFile } from './statefile.js';
 
 /** A process of a stack, as state.json records it. */
 export interface ProcessRecord extends ProcessId {
@@ -161,10 +163,12 @@ export async function gc(runtime = runtimeDirectory()): Promise<string[]> {
 /** A name held in the registry, from claim to release. */
 export class Claim {
   readonly directory: string;
+  readonly #file: StateFile;
   #state: StackState;
 
   private constructor(directory: string, state: StackState) {
     this.directory = directory;
+    this.#file = new StateFile(directory);
     this.#state = state;
   }
 
@@ -212,16 +216,20 @@ export class Claim {
     return this.#state;
   }
 
-  /** Changes state.json, as a whole or not at all. */
+  /** Changes state.json, as a whole or not at all; it is there after {@link written}. */
   update(change: Partial<StackState>): void {
     this.#state = { ...this.#state, ...change };
-    const draft = join(this.directory, 'state.json.new');
-    writeFileSync(draft, JSON.stringify(this.#state, null, 1), { mode: 0o600 });
-    renameSync(draft, join(this.directory, 'state.json'));
+    this.#file.write(this.#state);
+  }
+
+  /** Once state.json says what was last changed. @throws Error it cannot be written */
+  written(): Promise<void> {
+    return this.#file.written();
   }
 
   /** Gives the name back; idempotent. */
-  release(): void {
-    rmSync(this.directory, { recursive: true, force: true });
+  async release(): Promise<void> {
+    await this.written().catch(() => undefined); // it goes all the same
+    await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -3,12 +3,12 @@ import { NestfrontError } from '../errors.js';
 import type { Builder } from './builder.js';
 import type { StackDomain } from './domain.js';
 import type { LayerName } from './plan.js';
-import { Supervisor } from './supervisor.js';
+import { Supervisor, type SupervisorListener } from './supervisor.js';
 
 /** Notices what ends in a stack, and starts it again: one at a time of each name. */
 export class Restarts {
   readonly #builder: Builder;
-  readonly #notice: (line: string) => void;
+  readonly #listener: SupervisorListener;
   readonly #drivers: boolean;
   readonly #again: (name: string) => Promise<void>;
   readonly #supervisor: Supervisor;
@@ -16,20 +16,21 @@ export class Restarts {
   #isClosed = false;
 
   /**
+   * @param listener hears what ended, what was started again, what is given up
    * @param drivers start drivers that end again; hypervisors are, as long as their keeper lives
    * @param again how the stack starts one again, by its name
    */
   constructor(
     builder: Builder,
-    notice: (line: string) => void,
+    listener: SupervisorListener,
     drivers: boolean,
     again: (name: string) => Promise<void>,
   ) {
     this.#builder = builder;
-    this.#notice = notice;
+    this.#listener = listener;
     this.#drivers = drivers;
     this.#again = again;
-    this.#supervisor = new Supervisor(notice);
+    this.#supervisor = new Supervisor(listener);
   }
 
   /** Tells when its present process ends. */
@@ -67,7 +68,7 @@ export class Restarts {
     const { pid, name } = domain;
     void domain.exited.then((how) => {
       if (this.#isClosed || this.#running.has(name)) return;
-      this.#notice(`domain ${name} ended (${how})`);
+      this.#listener.notice(`domain ${name} ended (${how})`);
       if (this.#drivers && domain.pid === pid) this.#supervisor.run(name, () => this.#again(name));
     });
   }
@@ -77,7 +78,9 @@ export class Restarts {
     void process?.exited.then((how) => {
       if (this.#isClosed || this.#running.has(name)) return;
       const isLost = keeper?.running !== true;
-      this.#notice(`hypervisor ${name} ended (${how})${isLost ? ', and has no keeper' : ''}`);
+      this.#listener.notice(
+        `hypervisor ${name} ended (${how})${isLost ? ', and has no keeper' : ''}`,
+      );
       if (!isLost) this.#supervisor.run(name, () => this.#again(name));
     });
   }

@@ -31,7 +31,7 @@ export interface RosterHost {
   readonly domains: readonly StackDomain[];
   startGuest(planned: PlannedDomain): Promise<StackDomain>;
   /** Devices or domains are others now: state.json wants to know. */
-  changed(): void;
+  changed(): Promise<void>;
 }
 
 /**
@@ -89,7 +89,7 @@ export class Roster {
     this.#devices.delete(name);
     this.#unshare(name);
     this.#forget(name);
-    this.#host.changed();
+    await this.#host.changed();
   }
 
   /** Reconnects a device changed, with the address it has; back to what it was if that fails. */
@@ -108,7 +108,7 @@ export class Roster {
       const changed = await this.#connect(after, wait);
       this.#config = config;
       this.#planned.set(name, after);
-      this.#host.changed();
+      await this.#host.changed();
       return changed;
     } catch (error) {
       const back = { ...before, devid: this.#freeDevid() };
@@ -173,7 +173,7 @@ export class Roster {
       throw error;
     }
     this.#devices.set(planned.name, device);
-    this.#host.changed();
+    await this.#host.changed();
     return device;
   }
 

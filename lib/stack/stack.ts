@@ -18,6 +18,7 @@ import { decideIsolation } from './mounts.js';
 import { named } from './named.js';
 import { operationsOf } from './operations.js';
 import { metadataOf } from './metadata.js';
+import { listenerOf } from './options.js';
 import type { StackMetadata, StackOptions } from './options.js';
 import { planStack, type LayerName, type PlannedDomain, type StackPlan } from './plan.js';
 import { Claim } from './registry.js';
@@ -59,7 +60,7 @@ export class Stack implements AsyncDisposable {
     const log = this.#logbook.add;
     this.#builder = new Builder({ config, claim, isolated, log, signal: o.signal });
     const again = (name: string): Promise<void> => this.restart(name);
-    this.#restarts = new Restarts(this.#builder, o.notice, config.restart === 'always', again);
+    this.#restarts = new Restarts(this.#builder, listenerOf(o), config.restart === 'always', again);
   }
 
   /**
@@ -153,7 +154,7 @@ export class Stack implements AsyncDisposable {
   async restart(name: string): Promise<void> {
     const isHypervisor = name === 'H0' || (name === 'H1' && this.#plan.nested);
     await this.#restarts.run(isHypervisor ? name : this.domain(name));
-    this.#record();
+    await this.#record();
   }
 
   /** What results carry about this stack. */
@@ -189,7 +190,7 @@ export class Stack implements AsyncDisposable {
     this.#claim.update({ phase: 'closing' });
     await this.#restarts.close();
     await this.#builder.stop();
-    this.#claim.release();
+    await this.#claim.release();
   }
 
   async #start(options: StackOptions): Promise<void> {
@@ -232,14 +233,15 @@ export class Stack implements AsyncDisposable {
     const operations = operationsOf(this, () => this.#logbook.lines);
     this.#server = await LineServer.listen(socket, operations);
     this.#up = true;
-    this.#record();
+    await this.#record();
   }
 
   /** state.json follows what runs. */
-  #record(): void {
+  async #record(): Promise<void> {
     if (!this.#up || this.#closing !== undefined) return;
     const domains = this.domains.map(domainRecord);
     const links = [...this.devices.flatMap(linkRecords), ...this.disks.flatMap(diskLinkRecords)];
     this.#claim.update({ phase: 'running', config: this.config, domains, links });
+    await this.#claim.written();
   }
 }

@@ -22,8 +22,9 @@ function scratch(t: ExecutionContext): string {
 }
 
 /** Makes a claim look like one whose toolstack is dead. */
-function orphan(claim: Claim): void {
+function orphan(claim: Claim): Promise<void> {
   claim.update({ owner: { pid: 1, start: 'before the flood' } });
+  return claim.written();
 }
 
 test('a name is taken once, and free again after release', async (t) => {
@@ -39,10 +40,10 @@ test('a name is taken once, and free again after release', async (t) => {
     [['one', false]],
     'the loser leaves no draft',
   );
-  first.release();
-  first.release();
+  await first.release();
+  await first.release();
   const again = await Claim.take(config('one'), runtime);
-  again.release();
+  await again.release();
   t.deepEqual(listStacks(runtime), []);
 });
 
@@ -67,7 +68,7 @@ test('gc ends what a dead toolstack left and only that', async (t) => {
       { role: 'somebody else by now', pid: process.pid, start: '1' },
     ],
   });
-  orphan(dead);
+  await orphan(dead);
   t.throws(() => findStack('dead', runtime), { message: /running: alive/ });
   const removed = await gc(runtime);
   await exited;
@@ -75,15 +76,15 @@ test('gc ends what a dead toolstack left and only that', async (t) => {
   t.deepEqual(removed, [`process ${id.pid} (L2/front)`, `directory ${join(runtime, 'dead')}`]);
   t.deepEqual(await gc(runtime), [], 'nothing is left');
   t.is(findStack('alive', runtime).state?.owner.pid, process.pid);
-  alive.release();
+  await alive.release();
 });
 
 test('a stale holder of a name is swept when the name is taken', async (t) => {
   const runtime = scratch(t);
-  orphan(await Claim.take(config('name'), runtime));
+  await orphan(await Claim.take(config('name'), runtime));
   const claim = await Claim.take(config('name'), runtime);
   t.is(claim.state.owner.pid, process.pid);
-  claim.release();
+  await claim.release();
 });
 
 test('a damaged state.json counts as stale', async (t) => {
@@ -117,9 +118,11 @@ test('the runtime directory is ours alone', (t) => {
 test('state.json is whole at any moment', async (t) => {
   const runtime = scratch(t);
   const claim = await Claim.take(config('whole'), runtime);
+  claim.update({ phase: 'closing' });
   claim.update({ phase: 'running' });
+  await claim.written();
   const file = join(claim.directory, 'state.json');
   t.is((JSON.parse(readFileSync(file, 'utf8')) as { phase: string }).phase, 'running');
   t.is(statSync(file).mode & 0o777, 0o600);
-  claim.release();
+  await claim.release();
 });

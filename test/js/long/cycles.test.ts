@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// Devices connect and go, again and again, between real processes: nothing is left of any of them.
+// As many cycles as fit into 15 s; NF_TEST_CYCLES=10000 does so many, however long that takes.
+import { readdirSync } from 'node:fs';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { descriptors, pssKib } from '../../../bench/lib/procs.js';
+import { Town, type Resident } from '../../../bench/lib/town.js';
+import { isolationRefused } from '../../../lib/stack/mounts.js';
+import { eventually } from '../helpers/stacks.js';
+
+const isolated = isolationRefused() === undefined ? test.serial : test.serial.skip;
+const wanted = Number(process.env['NF_TEST_CYCLES'] ?? 0);
+const GUESTS = 4;
+const WARM = 25; // cycles of each guest after which heaps have their size
+const FIT_MS = 15_000;
+const FRAMES = 16;
+/** What a driver's heap may move by; one device's pages are 2 MiB. */
+const DRIVER_KIB = 512;
+/** A collector decides when a hypervisor's heap shrinks. */
+const HYPERVISOR_KIB = 64 << 10;
+
+/** Connects a device, sends some frames through it, takes it away. */
+async function cycle(town: Town, guest: Resident, devid: number): Promise<void> {
+  const link = await town.attach(guest, devid);
+  await link.connected({ timeoutMs: 60_000 });
+  guest.control.order(devid, { mode: 'send', frameBytes: 1500, limit: FRAMES, verifyEvery: 1 });
+  const filter = { kind: 'netback', devid, peer: guest.domain.domid } as const;
+  const end = performance.now() + 60_000;
+  while (town.driver.counters.total(filter).sink_packets < FRAMES) {
+    if (performance.now() > end) throw new Error(`device ${devid}: its frames do not arrive`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  guest.control.order(devid, { mode: 'idle', limit: 0 });
+  await link.detach({ timeoutMs: 60_000 });
+}
+
+interface Holdings {
+  readonly fds: readonly number[];
+  readonly threads: readonly number[];
+  readonly pss: readonly number[];
+  readonly hypervisor: Readonly<Record<string, unknown>>;
+}
+
+async function holdings(town: Town): Promise<Holdings> {
+  const pids = town.processes.map(({ id }) => id.pid);
+  const stats = await town.hypervisor.stats();
+  const { fds, arenas, pages, ports, quarantinedPages, donations } = stats;
+  const domains = await town.hypervisor.listDomains();
+  return {
+    fds: pids.map(descriptors),
+    threads: pids.map((pid) => readdirSync(`/proc/${pid}/task`).length),
+    pss: pids.map(pssKib),
+    hypervisor: {
+      ...{ fds, arenas, pages, ports, quarantinedPages, donations },
+      mappings: domains.map(({ mappings }) => mappings),
+    },
+  };
+}
+
+async function run(town: Town, more: () => boolean, first: number): Promise<number> {
+  let done = 0;
+  const lane = async (guest: Resident): Promise<void> => {
+    while (more()) {
+      const devid = (first + done++) % 0xffff;
+      await cycle(town, guest, devid);
+    }
+  };
+  await Promise.all(town.guests.map(lane));
+  return done;
+}
+
+async function settled(t: ExecutionContext, town: Town, before: Holdings): Promise<Holdings> {
+  let now = await holdings(town);
+  const same = async (): Promise<boolean> => {
+    now = await holdings(town);
+    const exact = ({ fds, threads, hypervisor }: Holdings): string =>
+      JSON.stringify([fds, threads, hypervisor]);
+    return exact(now) === exact(before);
+  };
+  await eventually(t, same, 'descriptors, threads and the hypervisor as before', 10_000);
+  return now;
+}
+
+isolated('after cycles of connect and disconnect everything is at its baseline', async (t) => {
+  t.timeout(wanted > 0 ? 7_200_000 : 240_000);
+  await using town = await Town.up({ guests: GUESTS });
+  let left = GUESTS * WARM;
+  const warm = await run(town, () => left-- > 0, 0);
+  const before = await holdings(town);
+  const begin = performance.now();
+  left = wanted;
+  const more = (): boolean => (wanted > 0 ? left-- > 0 : performance.now() < begin + FIT_MS);
+  const done = await run(town, more, warm);
+  const seconds = (performance.now() - begin) / 1000;
+  const after = await settled(t, town, before);
+  const grown = after.pss.map((kib, i) => kib - before.pss[i]!);
+  t.log(
+    `${done} cycles in ${seconds.toFixed(0)} s; KiB more in hypervisor, keeper, L0, guests: ` +
+      `${grown.join(', ')}; ${JSON.stringify(after.hypervisor)}`,
+  );
+  t.true(done >= (wanted > 0 ? wanted : 20), `${done} cycles`);
+  t.deepEqual(after.fds, before.fds, 'descriptors of every process');
+  t.deepEqual(after.threads, before.threads, 'threads');
+  t.deepEqual(after.hypervisor, before.hypervisor, 'grants, channels, quarantine');
+  t.true(
+    town.processes.every((p) => p.running),
+    'the same processes',
+  );
+  t.true(grown[0]! < HYPERVISOR_KIB, `the hypervisor has ${grown[0]} KiB more`);
+  for (const kib of grown.slice(1)) t.true(kib < DRIVER_KIB, `${kib} KiB more`);
+});
