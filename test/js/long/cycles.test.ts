@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Devices connect and go, again and again, between real processes: nothing is left of any of them.
-// As many cycles as fit into 15 s; NF_TEST_CYCLES=10000 does so many, however long that takes.
+// As many cycles as fit into 8 s; NF_TEST_CYCLES=10000 does so many, however long that takes.
 import { readdirSync } from 'node:fs';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -13,7 +13,7 @@ const isolated = isolationRefused() === undefined ? test.serial : test.serial.sk
 const wanted = Number(process.env['NF_TEST_CYCLES'] ?? 0);
 const GUESTS = 4;
 const WARM = 25; // cycles of each guest after which heaps have their size
-const FIT_MS = 15_000;
+const FIT_MS = 8_000;
 const FRAMES = 16;
 /** What is free in a driver's heap moves about; 1 KiB lost a device would be 10 MiB of 10,000. */
 const DRIVER_KIB = 4096;

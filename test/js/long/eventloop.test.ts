@@ -12,7 +12,7 @@ import * as e from '../helpers/stacks.js';
 
 const isolated = isolationRefused() === undefined ? test.serial : test.serial.skip;
 const LIMIT_MS = 5;
-const TIMES = 6;
+const TIMES = 3;
 /** The longest turn of a program that does nothing, on a machine that has CPUs to spare. */
 const CALM_MS = 2;
 /** Calls that start processes, and how many at once at most: until a child has begun to run its own
