@@ -121,7 +121,9 @@ async function time(one: Case, seconds: number): Promise<Timed> {
     });
     created.run();
   });
-  const sample = [...(bench.stats.sample as readonly number[])].sort((x, y) => x - y).map((s) => s * 1e9);
+  const sample = [...(bench.stats.sample as readonly number[])]
+    .sort((x, y) => x - y)
+    .map((s) => s * 1e9);
   const median = sample[sample.length >> 1]!;
   return {
     bench: 'js',

@@ -20,7 +20,7 @@ interface BlkFlags {
   repeat: number;
   cpus?: string;
   directory?: string;
-  notify: 'poll' | 'adaptive' | 'event';
+  notify?: 'poll' | 'adaptive' | 'event';
   quick?: boolean;
   json?: string;
 }
@@ -56,13 +56,14 @@ async function run(flags: BlkFlags, context: CommandContext): Promise<Report> {
   const benches = Object.keys(DISK_BENCHES) as DiskBench[];
   const wanted = chosen('--bench', flags.bench, benches);
   const { signal } = context;
+  const notify = flags.notify ?? (flags.port === 'file' ? 'adaptive' : 'poll');
   await using rig = await DiskRig.up({
     port: flags.port,
     bytes: flags.size * (1 << 20),
     directory: flags.directory,
     paths: chosen('--path', flags.path, [...DISK_PATHS, ...DISK_OTHERS]),
     placement: placement(cpus),
-    notify: flags.notify,
+    notify,
     signal,
     notice: (line) => context.note(`nestfront: ${line}`),
   });
@@ -75,7 +76,7 @@ async function run(flags: BlkFlags, context: CommandContext): Promise<Report> {
       rounds: flags.quick === true ? Math.min(flags.repeat, 3) : flags.repeat,
       ms: flags.seconds * 1000,
       placement: placement(cpus),
-      notify: flags.notify,
+      notify,
       signal,
     };
     results.push(...(await blk(rig, order)));
@@ -110,12 +111,13 @@ export function defineBlk(
     .option('--seconds <n>', 'of each window', number('--seconds', 0.01, 600), 0.3)
     .option('--repeat <n>', 'windows of each path, in turns', number('--repeat', 1, 1000), 10)
     .option('--cpus <list>', 'of front, back and relay')
-    .option('--notify <mode>', 'poll, adaptive or event', 'poll')
+    .option('--notify <mode>', 'poll, adaptive or event; default adaptive on files, else poll')
     .option('--quick', 'at most 3 windows')
     .option('--json <file>', 'write all results there, as JSON')
     .action(async (flags: BlkFlags) => {
       chosen('--port', flags.port, ['file', 'mem', 'null']);
-      chosen('--notify', flags.notify, ['poll', 'adaptive', 'event']);
+      if (flags.notify !== undefined)
+        chosen('--notify', flags.notify, ['poll', 'adaptive', 'event']);
       const report = await run(flags, context);
       finish(report, diskRows(report.results), flags.json);
     });

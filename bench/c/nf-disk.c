@@ -2,8 +2,9 @@
 /*
  * The disk benchmarks' native end: the same generator and the same disk as a stack's, without ring,
  * grants or a second process. Orders come a line each, "MODE BLOCK_BYTES DEPTH MS", answers go out
- * as one JSON object a line.
+ * as one JSON object a line. With --sleep it waits for completions as an adaptive poller does.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "nf/blkport.h"
 
 #define SETTLE_NS 20000000ull
+#define SPIN_NS 50000ull /* as the poller's default */
 
 struct bench {
 	struct nf_disk disk;
@@ -19,6 +21,7 @@ struct bench {
 	struct nf_blkuser gen;
 	struct nf_control_dev control;
 	struct nf_counters counters;
+	bool is_sleeping; /* when nothing came for a while */
 };
 
 static uint64_t count_of(const struct bench *b, enum nf_counter c)
@@ -35,15 +38,33 @@ static uint32_t mode_of(const char *word)
 	return NF_GEN_IDLE;
 }
 
+/* For a completion, or until the time is over. */
+static void wait_for(struct bench *b, uint64_t ns)
+{
+	struct pollfd fd = {.fd = b->port.fd, .events = POLLIN};
+	if (fd.fd < 0 || (b->port.ops->arm && b->port.ops->arm(&b->port) > 0))
+		return;
+	if (poll(&fd, 1, (int)(ns / 1000000) + 1) > 0 && b->port.ops->woken)
+		b->port.ops->woken(&b->port);
+}
+
 /* Until the time is over; negative: the disk is dead. */
 static int run_until(struct bench *b, uint64_t end_ns)
 {
-	while (win_now_ns() < end_ns)
+	uint64_t now, moved_ns = win_now_ns();
+	while ((now = win_now_ns()) < end_ns) {
+		int moved = 0;
 		for (int i = 0; i < 16; i++) {
 			int rc = b->gen.ops->run(&b->gen);
 			if (rc < 0)
 				return rc;
+			moved += rc;
 		}
+		if (moved > 0)
+			moved_ns = now;
+		else if (b->is_sleeping && now - moved_ns >= SPIN_NS)
+			wait_for(b, end_ns - now);
+	}
 	return 0;
 }
 
@@ -95,8 +116,9 @@ int main(int argc, char **argv)
 	const struct nf_blkuser_env user = {
 		.queues = 1, .control = &b.control, .counters = &b.counters};
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: nf-disk DISK\n");
+	b.is_sleeping = argc == 3 && !strcmp(argv[2], "--sleep");
+	if (argc != 2 && !b.is_sleeping) {
+		fprintf(stderr, "usage: nf-disk DISK [--sleep]\n");
 		return 2;
 	}
 	int rc = nf_disk_open(argv[1], &env, &b.disk, err, sizeof(err));

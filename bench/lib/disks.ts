@@ -62,7 +62,7 @@ export interface DiskRigOptions {
   readonly fillMs?: number;
   readonly paths: readonly DiskVariant[];
   readonly placement: Placement;
-  readonly notify?: 'poll' | 'adaptive' | 'event';
+  readonly notify: 'poll' | 'adaptive' | 'event';
   readonly queues?: number;
   readonly signal?: AbortSignal;
   readonly notice?: (line: string) => void;
@@ -151,7 +151,7 @@ export class DiskRig implements AsyncDisposable {
 
   #plain(path: 'native' | 'fio' | 'nbdkit', disk: string, o: DiskRigOptions): Promise<PlainDisk> {
     const { front, back } = o.placement;
-    if (path === 'native') return NativeDisk.start(disk, back);
+    if (path === 'native') return NativeDisk.start(disk, back, o.notify !== 'poll');
     if (this.#directory === undefined)
       throw new NestfrontError('NF_ENOSYS', 'bench.blk', `${path} is measured on files only`);
     const file = join(this.#directory, path);
@@ -170,7 +170,7 @@ export class DiskRig implements AsyncDisposable {
     const stack = await Stack.up(
       {
         name: `bench-blk-${process.pid}-${serial}`,
-        notify: o.notify ?? 'poll',
+        notify: o.notify,
         cpus: { front, back, relay },
         disks: [
           {

@@ -28,12 +28,19 @@ export class NativeDisk implements AsyncDisposable {
     this.pid = child.pid!;
   }
 
-  /** @param cpu the CPU of the front's poller in the stacks it is compared with */
-  static async start(disk: string, cpu: number): Promise<NativeDisk> {
+  /**
+   * @param cpu the CPU of the back's poller in the stacks it is compared with
+   * @param sleeps whether it waits for completions as theirs do, or spins
+   */
+  static async start(disk: string, cpu: number, sleeps: boolean): Promise<NativeDisk> {
     const program = join(packageRoot(), 'build', 'Release', 'nf-disk');
-    const child = spawn('taskset', ['-c', String(cpu), program, disk], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      'taskset',
+      ['-c', String(cpu), program, disk, ...(sleeps ? ['--sleep'] : [])],
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+      },
+    );
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
     const failed = once(child, 'error').then(([error]) => Promise.reject(error as Error));
