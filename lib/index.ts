@@ -6,6 +6,7 @@ export type { ErrorCode } from './errors.js';
 export { Hypervisor } from './api/hypervisor.js';
 export type { HypervisorOptions } from './api/hypervisor.js';
 export type { DomainInfo, HypervisorStats } from './hypervisor/adminmsg.js';
+export type { GrantInfo, PortInfo } from './hypervisor/inspect.js';
 export { Domain } from './api/domain.js';
 export { attach, XenDomain, XenDrivers } from './api/xen.js';
 export type { AttachOptions, DriverOptions } from './api/xen.js';

@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HypervisorClient } from '../hypervisor/client.js';
 import type { DomainInfo, HypervisorStats } from '../hypervisor/client.js';
+import type { GrantInfo, Page, PortInfo } from '../hypervisor/inspect.js';
 import type { Launched } from '../stack/launch.js';
 import { runtimeDirectory } from '../stack/registry.js';
 import { StoreClient } from '../store/client.js';
@@ -168,6 +169,16 @@ export class Hypervisor implements AsyncDisposable {
     return this.client.listDomains();
   }
 
+  /** What domains have granted each other, an entry an arena. */
+  listGrants(): Promise<GrantInfo[]> {
+    return this.#pages('listGrants') as Promise<GrantInfo[]>;
+  }
+
+  /** Ports of event channels. */
+  listPorts(): Promise<PortInfo[]> {
+    return this.#pages('listPorts') as Promise<PortInfo[]>;
+  }
+
   stats(): Promise<HypervisorStats> {
     return this.client.stats();
   }
@@ -186,6 +197,16 @@ export class Hypervisor implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #pages(op: 'listGrants' | 'listPorts'): Promise<unknown[]> {
+    const rows: unknown[] = [];
+    for (let from: number | undefined = 0; from !== undefined; ) {
+      const page: Page<unknown> = await this.client.page(op, from);
+      rows.push(...page.rows);
+      from = page.next;
+    }
+    return rows;
   }
 
   async #close(): Promise<void> {

@@ -4,6 +4,7 @@ import { native, type NativeSeqSocket } from '../native.cjs';
 import { ADMIN_VERSION, type AdminReply, type HypervisorStats } from './adminmsg.js';
 import { readonlyFd } from './domain.js';
 import type { Hypervisor } from './hypervisor.js';
+import { listGrants, listPorts } from './inspect.js';
 import { errnoOfThrown, Refusal } from './refusal.js';
 
 /** Replies waiting for a toolstack that does not read; beyond, it is dropped. */
@@ -109,6 +110,10 @@ export class AdminConnection {
         return {};
       case 'listDomains':
         return { result: [...hv.domains.values()].map((domain) => domain.info()) };
+      case 'listGrants':
+        return { result: listGrants(hv, Number(args.from ?? 0)) };
+      case 'listPorts':
+        return { result: listPorts(hv, Number(args.from ?? 0)) };
       case 'counters':
         return { fd: readonlyFd(this.#known(args).countersFd) };
       case 'control':

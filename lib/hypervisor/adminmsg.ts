@@ -51,6 +51,7 @@ export type AdminRequest = { id: number } & (
   | { op: 'hello'; version: number }
   | ({ op: 'createDomain' } & CreateDomainOptions)
   | { op: 'connectDomain' | 'destroyDomain' | 'counters' | 'control'; domid: number }
+  | { op: 'listGrants' | 'listPorts'; from?: number }
   | { op: 'listDomains' | 'store' | 'stats' | 'shutdown' }
 );
 

@@ -8,6 +8,7 @@ import {
   type DomainInfo,
   type HypervisorStats,
 } from './adminmsg.js';
+import type { Page } from './inspect.js';
 
 export type { CreateDomainOptions, DomainInfo, HypervisorStats } from './adminmsg.js';
 
@@ -119,6 +120,11 @@ export class HypervisorClient implements AsyncDisposable {
 
   async listDomains(options: CallOptions = {}): Promise<DomainInfo[]> {
     return (await this.#call('listDomains', {}, options)).result as DomainInfo[];
+  }
+
+  /** One page, from its `from`th row on. */
+  async page(op: 'listGrants' | 'listPorts', from: number): Promise<Page<unknown>> {
+    return (await this.#call(op, { from }, {})).result as Page<unknown>;
   }
 
   /** The domain's counters memfd (nf/counters.h), read-only. */

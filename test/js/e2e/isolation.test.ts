@@ -68,9 +68,8 @@ const WAYS = ['readlink', 'open', 'mem', 'ptrace', 'pidfd_getfd', 'process_vm_re
 
 function sockets(stack: Stack): string[] {
   const directory = join(runtimeDirectory(), stack.name);
-  return ['H0', 'H1'].flatMap((h) =>
-    ['admin.sock', 'store.sock'].map((s) => join(directory, h, s)),
-  );
+  const paths = ['H0', 'H1'].flatMap((h) => ['admin.sock', 'store.sock'].map((s) => join(h, s)));
+  return [...paths, 'stack.sock'].map((path) => join(directory, path));
 }
 
 /** Every attempt must have failed, `allowed` ones aside. */

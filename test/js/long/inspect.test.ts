@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The commands that look into one running stack: shell, grants, evtchn, store, restart.
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { RemoteStack } from '../../../lib/index.js';
 import { isolationRefused } from '../../../lib/stack/mounts.js';
 import { CommandLine } from '../helpers/cli.js';
 import type { Running } from '../helpers/cli.js';
@@ -93,4 +95,82 @@ isolated('up says what to paste, and it works', async (t) => {
   t.is(sh.code, 0, sh.stderr);
   t.regex(sh.stdout, /sink_packets|tx_packets|netback 0/);
   t.is((await cli.run(['down', other])).code, 0);
+});
+
+interface Listed {
+  layer: string;
+  domain: string;
+  from: string;
+  to: string;
+  use: string;
+  pages: number;
+  mapped: number;
+  access: string;
+  state: string;
+  donated: boolean;
+}
+
+isolated('grants list, evtchn list: what devices have between their domains', async (t) => {
+  const { grants } = await cli.json<{ grants: Listed[] }>('grants', 'list', `${name}/L2`);
+  t.true(grants.length > 0);
+  for (const grant of grants) t.deepEqual([grant.layer, grant.from, grant.to], ['H1', 'L2', 'L1']);
+  const payload = grants.filter(({ use }) => use === 'tx-payload');
+  t.is(payload.length, 3, 'copy, translate, direct');
+  for (const { access, mapped, pages } of payload) {
+    t.is(access, 'read', 'which L1 may not write');
+    t.true(mapped <= pages);
+  }
+  t.deepEqual(payload.map(({ donated }) => donated).sort(), [false, true, true]);
+  const both = await cli.json<{ grants: Listed[] }>('grants', 'list', 'L1');
+  t.deepEqual([...new Set(both.grants.map((g) => g.layer))].sort(), ['H0', 'H1'], 'L1 has two');
+  const { channels } = await cli.json<{ channels: Listed[] }>('evtchn', 'list');
+  t.true(channels.some((c) => c.domain === 'guest' && c.to === 'L0' && c.state === 'bound'));
+  t.regex((await cli.run(['grants', 'list'])).stdout, /^stack +on +from +to +device +for/);
+  t.regex((await cli.run(['evtchn', 'list'])).stdout, /^stack +on +domain +port +to +state/);
+  t.is((await cli.run(['grants', 'list', 'L9'])).code, 2);
+});
+
+isolated('store: ls, read, write, watch, rm, and what is refused', async (t) => {
+  const node = `/local/domain/0/backend/vif`;
+  const { nodes } = await cli.json<{ nodes: { path: string; value: string }[] }>(
+    ...['store', 'ls', name, node],
+  );
+  t.is(nodes.filter(({ path, value }) => path.endsWith('/state') && value === '4').length, 4);
+  const inner = await cli.run(['store', 'read', name, '/local/domain/1/name', '--layer', 'H1']);
+  t.deepEqual([inner.code, inner.stdout], [0, 'L2\n'], inner.stderr);
+  t.is((await cli.run(['store', 'write', name, '/tool/mine', 'a "b"'])).code, 0);
+  t.is((await cli.run(['store', 'read', name, '/tool/mine'])).stdout, 'a "b"\n');
+  t.is((await cli.run(['store', 'ls', name, '/tool/mine'])).stdout, '/tool/mine = "a \\"b\\""\n');
+  const watching = cli.start('store', 'watch', name, '/tool/mine', '--count', '2');
+  const first = (): boolean => watching.answer.stdout.startsWith('/tool/mine\n');
+  await e.eventually(t, first, 'the first event', 30_000);
+  t.is((await cli.run(['store', 'rm', name, '/tool/mine'])).code, 0);
+  t.is((await watching.ended).stdout, '/tool/mine\n/tool/mine\n');
+  for (const [args, said] of [
+    [['rm', name, '/tool/mine'], /ENOENT/],
+    [['read', name, 'tool'], /from the root/],
+    [['read', 'nothing', '/tool'], /no stack "nothing"/],
+    [['ls', name, '/', '--layer', 'H2'], /--layer is H2/],
+    [['watch', name, '/tool', '--count', 'x'], /--count is x/],
+  ] as const) {
+    const { code, stderr } = await cli.run(['store', ...args]);
+    t.is(code, 2, args.join(' '));
+    t.regex(stderr, said);
+  }
+});
+
+isolated('restart: drivers and hypervisors anew; devices come and go after that', async (t) => {
+  for (const what of ['H0', 'H1', 'L1']) {
+    const answer = await cli.json<{ pid: number }>('restart', name, what);
+    t.true(answer.pid > 1, what);
+    await using remote = await RemoteStack.connect(name, join(cli.runtime, 'nestfront'));
+    for (const path of e.PATHS) {
+      const { devid } = await remote.attach({ name: `x-${path}`, path });
+      t.true(devid > 3, `${path} after ${what}`);
+      await remote.detach(`x-${path}`);
+    }
+  }
+  const none = await cli.run(['restart', name, 'L9']);
+  t.is(none.code, 2);
+  t.regex(none.stderr, /no domain "L9"; there are/);
 });
