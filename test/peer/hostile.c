@@ -54,8 +54,9 @@ int hostile_wait(struct hostile *h, int state)
 	for (int other; (other = hostile_other_state(h)) != state;) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
-		if (state == NF_XENBUS_CONNECTED && other >= NF_XENBUS_CLOSING)
-			return -ECONNRESET; /* it gave up */
+		/* it gave up; Closed may be what an earlier life of it left */
+		if (state == NF_XENBUS_CONNECTED && other == NF_XENBUS_CLOSING)
+			return -ECONNRESET;
 		nap(h);
 	}
 	return 0;
