@@ -20,7 +20,6 @@ export const disks: Group = {
       front: 'stock',
       back: 'nestfront',
       summary: 'stock xen-blkfront in a PV guest, our blkback in dom0',
-      trial: true,
     },
     {
       name: 'blk-ours-ours',
