@@ -26,7 +26,6 @@ export const disks: Group = {
       front: 'nestfront',
       back: 'nestfront',
       summary: 'ours at both ends, registered grants',
-      trial: true,
     },
     {
       name: 'blk-shim',
