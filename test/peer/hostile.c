@@ -2,6 +2,7 @@
 /* What the raw front and the raw back have in common. */
 #include "hostile_own.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,18 +49,27 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-int hostile_wait(struct hostile *h, int state)
+static int wait_for(struct hostile *h, int state, int unless)
 {
 	uint64_t end = now_ms() + (h->wait_ms ? h->wait_ms : HOSTILE_WAIT_MS);
 	for (int other; (other = hostile_other_state(h)) != state;) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
-		/* it gave up; Closed may be what an earlier life of it left */
-		if (state == NF_XENBUS_CONNECTED && other == NF_XENBUS_CLOSING)
+		if (other >= unless)
 			return -ECONNRESET;
 		nap(h);
 	}
 	return 0;
+}
+
+int hostile_wait(struct hostile *h, int state)
+{
+	return wait_for(h, state, INT_MAX);
+}
+
+int hostile_wait_accepted(struct hostile *h)
+{
+	return wait_for(h, NF_XENBUS_CONNECTED, NF_XENBUS_CLOSING);
 }
 
 void hostile_linger(struct hostile *h, unsigned ms)

@@ -81,6 +81,8 @@ int hostile_state(struct hostile *h, int state);
 int hostile_other_state(struct hostile *h);
 /* Waits, calling turn, until the other end has this state: 0 or -ETIMEDOUT. */
 int hostile_wait(struct hostile *h, int state);
+/* The same for Connected; -ECONNRESET as soon as the other end closes instead. */
+int hostile_wait_accepted(struct hostile *h);
 /* Calls turn for about that long. */
 void hostile_linger(struct hostile *h, unsigned ms);
 /* One word of a ring's header as the peer's hand writes it: 0 req_prod 1 req_event 2 rsp_prod

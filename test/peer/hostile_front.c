@@ -160,7 +160,7 @@ int hostile_front_connect(struct hostile *h)
 	if (rc == 0)
 		rc = hostile_front_publish(h);
 	if (rc == 0)
-		rc = hostile_wait(h, NF_XENBUS_CONNECTED);
+		rc = hostile_wait_accepted(h);
 	for (uint32_t i = 0; rc == 0 && !h->opt.no_ctrl && i < h->queues; i++) {
 		rc = add(h, i, h->q[i].tx_grefs, NF_NETCTRLF_GREF_readonly);
 		if (rc == 0)
