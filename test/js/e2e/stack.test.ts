@@ -17,8 +17,8 @@ isolated('every path moves every frame and byte, both ways', async (t) => {
   const stack = await e.up(t, { devices: e.genDevices(e.PATHS) });
   for (const device of stack.devices) {
     const { front, back, devid, name } = device;
+    back.control.order(devid, { verifyEvery: 1 }); // before the first frame
     front.control.order(devid, { mode: 'send', frameBytes: 1500, verifyEvery: 1 });
-    back.control.order(devid, { verifyEvery: 1 });
     await e.eventually(t, () => e.sunk(device) > 10_000, `${name}: 10,000 frames from the guest`);
     await e.drain(t, device);
     const taken = e.atBack(device);

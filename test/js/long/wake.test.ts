@@ -26,7 +26,8 @@ for (const notify of ['event', 'adaptive', 'poll'] as const)
     await eventually(t, () => front().gen_packets >= TRIPS, 'all pings left', 120_000);
     await eventually(t, () => front().sink_packets >= TRIPS, 'and came back', 10_000);
     const { sleeps, notify_received } = front();
-    guest.control.order(0, { mode: 'idle' }); // no limit with it: pings would leave until it is seen
+    // no limit with it: pings would leave until it is seen
+    guest.control.order(0, { mode: 'idle' });
     driver.control.order(0, { mode: 'idle' });
     if (notify === 'event') {
       t.true(notify_received > 0 && sleeps > 0, `${sleeps} sleeps, ${notify_received} wake-ups`);
