@@ -48,9 +48,10 @@ int nf__vnet_to_frame(const struct nf_vnet_hdr *v, const uint8_t *head, uint32_t
 			f->gso_type = h.version == 4 ? NF_NETIF_GSO_TYPE_TCPV4
 						     : NF_NETIF_GSO_TYPE_TCPV6;
 		}
-	} else if (!plain || !(allowed & NF_PORT_CSUM)) {
-		return 1; /* netif could not say where it goes, or the other side takes none */
 	}
+	/* netif could not say where it goes, or the other side takes none: one segment is no GSO */
+	if (!plain || (f->gso_type == NF_NETIF_GSO_TYPE_NONE && !(allowed & NF_PORT_CSUM)))
+		return 1;
 	f->flags = NF_FRAME_CSUM_BLANK | NF_FRAME_DATA_VALID;
 	return 0;
 }

@@ -94,6 +94,7 @@ struct nf__mux_core {
 	uint32_t count; /* of members: they are 0 .. count, some NULL */
 	uint32_t next;	/* whose turn it is */
 	bool was_full;	/* its turn is not over: the outer ring had no room */
+	bool is_owed;	/* a frame waits for nothing but its member's next turns */
 	uint16_t free[NF__MUX_IDS];
 	uint32_t free_count;
 	uint8_t busy[NF__MUX_IDS];     /* the id is on the outer ring */

@@ -60,6 +60,7 @@ struct nf_mux_member {
 	struct nf_arena arena; /* its tx pages on the outer layer; pages 0: none */
 	uint32_t grefs[NF_NET_PAGES];
 	uint32_t hub_generation, generation;
+	uint32_t drains; /* looks at what L0 still has of it, since it ended */
 	struct nf__mux_queue queue;
 	bool is_shutdown, is_late, is_error_written;
 	uint32_t backoff_ms;

@@ -87,6 +87,7 @@ static void member_end(struct nf_mux_member *m)
 		nf__hub_resume(m->hub);
 	}
 	m->state = NF__MEMBER_DRAIN;
+	m->drains = 0;
 	m->is_late = false;
 	nf__mux_timer(m->timer_fd, m->queue.core && nf_load_relaxed(&m->queue.inflight)
 					   ? NF_LAYER_TIMEOUT_MS
@@ -242,7 +243,7 @@ static void on_drain(struct nf_mux_member *m)
 		nf__hub_resume(m->hub);
 		if (left > 0) {
 			nf__mux_timer(m->timer_fd, TAKEN_MS);
-			if (++m->queue.left < NF_LAYER_TIMEOUT_MS / TAKEN_MS)
+			if (++m->drains < NF_LAYER_TIMEOUT_MS / TAKEN_MS)
 				return;
 		}
 	}

@@ -110,14 +110,17 @@ static int core_arm(struct nf_poll_item *item)
 	struct nf_ring_front *tx = &c->out->tx;
 	uint32_t flight = tx->req_prod - tx->rsp_cons;
 	bool waits = false;
-	for (uint32_t i = 0; i < c->count; i++)
-		waits |= c->members[i] && c->members[i]->left > 0;
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct nf__mux_queue *q = c->members[i];
+		waits |= q && !nf__mux_error(q) && q->left > 0;
+	}
 	/* answers are waited for by guests: the next when somebody has no room, else the last */
 	int answers = nf_ring_front_arm(tx, waits || flight == 0 ? 1 : (flight + 1) / 2);
 	int rx = nf_ring_front_arm(&c->out->rx, c->rx_left + 1);
 	timer_arm(c);
-	/* a broken index is work: the next pass finds it and says which */
-	return answers != 0 || rx < 0 || (uint32_t)rx > c->rx_left;
+	/* a large frame is paid for in several turns, which no event would begin; a broken index is
+	 * work: the next pass finds it and says which */
+	return c->is_owed || answers != 0 || rx < 0 || (uint32_t)rx > c->rx_left;
 }
 
 static int core_fds(struct nf_poll_item *item, int *fds, int cap)

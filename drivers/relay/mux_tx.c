@@ -312,6 +312,7 @@ static uint32_t turn(struct nf__mux_core *c, struct nf__mux_queue *q, int32_t qu
 		taken += (uint32_t)n;
 	}
 	q->left = (uint32_t)pending - taken;
+	c->is_owed |= q->left > 0 && q->deficit <= 0;
 	/* nothing is saved up by one that had nothing to send */
 	if ((q->left == 0 || q->waits_rate) && q->deficit > 0)
 		q->deficit = 0;
@@ -323,6 +324,7 @@ static uint32_t turn(struct nf__mux_core *c, struct nf__mux_queue *q, int32_t qu
 int nf__mux_tx(struct nf__mux_core *c)
 {
 	uint32_t moved = 0;
+	c->is_owed = false;
 	for (uint32_t k = 0; k < c->count; k++) {
 		uint32_t i = (c->next + k) % c->count;
 		struct nf__mux_queue *q = c->members[i];
