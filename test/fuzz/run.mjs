@@ -3,6 +3,7 @@
 //   --minutes N   of the clock, for all targets together (default 10)
 //   --only TEXT   targets whose name has TEXT (the canary is always tried)
 //   --jobs N      targets at a time (default 2)
+//   --seed N      the mutations' (default: another one each time)
 //   --save        adds what was found to the committed corpus, minimised
 // Targets in TypeScript (dist/test/fuzz/*.js) are mutators of their own: what they test is no C.
 // The last line is `targets N, execs N, crashes N, canary found|survived`; exit 1 unless crashes
@@ -28,13 +29,19 @@ const { values: flags } = parseArgs({
     minutes: { type: 'string', default: '10' },
     only: { type: 'string', default: '' },
     jobs: { type: 'string', default: '2' },
+    seed: { type: 'string', default: String((Date.now() % 0x7ffffffe) + 1) },
     save: { type: 'boolean', default: false },
   },
 });
 const minutes = Number(flags.minutes);
 const jobs = Number(flags.jobs);
+const seed = Number(flags.seed);
 if (!(minutes > 0 && minutes <= 24 * 60) || !(jobs >= 1 && jobs <= 64)) {
   console.error('fuzz: --minutes is a number of minutes, --jobs of 1 to 64');
+  process.exit(2);
+}
+if (!(Number.isInteger(seed) && seed > 0 && seed < 2 ** 31)) {
+  console.error('fuzz: --seed is a whole number from 1 to 2147483647');
   process.exit(2);
 }
 
@@ -97,6 +104,7 @@ function fuzzC(name, seconds, dir) {
   const args = [
     `-max_total_time=${Math.max(1, Math.round(seconds))}`,
     `-max_len=${MAX_INPUT}`,
+    `-seed=${seed}`,
     '-timeout=20',
     '-rss_limit_mb=3072',
     '-print_final_stats=1',
@@ -108,8 +116,9 @@ function fuzzC(name, seconds, dir) {
 }
 
 async function fuzzOne(target, seconds) {
+  const args = [target.script, String(Math.round(seconds)), String(seed)];
   const r = target.script
-    ? await run(process.execPath, [target.script, String(Math.round(seconds))], {}, seconds)
+    ? await run(process.execPath, args, {}, seconds)
     : await fuzzC(target.name, seconds, unpack(target.name));
   const execs = execsOf(r.text);
   const ok = r.code === 0 && execs > 0;
