@@ -297,7 +297,7 @@ static void vnet_in(void)
 	ok(fr.gso_bytes == 400 && fr.gso_type == NF_NETIF_GSO_TYPE_TCPV4, "with its size");
 	is(nf__vnet_to_frame(&v, f, 256, NF_PORT_CSUM, &fr), -EINVAL, "not unless agreed");
 	v.gso_size = 2000;
-	is(nf__vnet_to_frame(&v, f, 256, all & ~NF_PORT_CSUM, &fr), 1,
+	is(nf__vnet_to_frame(&v, f, 256, all & ~(uint32_t)NF_PORT_CSUM, &fr), 1,
 	   "of one segment it is a checksum, to be completed when nobody agreed");
 	v.gso_size = 0;
 	is(nf__vnet_to_frame(&v, f, 256, all, &fr), -EINVAL, "size 0 is refused");

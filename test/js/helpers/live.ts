@@ -27,8 +27,13 @@ async function layer(name: string, inner: boolean): Promise<Layer> {
   await using store = new StoreClient(hypervisor.openStore(domains[0]));
   for (const [path, owner, reader] of [
     ['/local/domain/1/data', 1, 1],
-    ['/local/domain/1/device/vif/0', 1, 0],
-    ['/local/domain/0/backend/vif/1/0', 0, 1],
+    ...[0, 1, 2].flatMap(
+      (devid) =>
+        [
+          [`/local/domain/1/device/vif/${devid}`, 1, 0],
+          [`/local/domain/0/backend/vif/1/${devid}`, 0, 1],
+        ] as const,
+    ),
     ['/local/domain/1/device/vbd/0', 1, 0],
     ['/local/domain/0/backend/vbd/1/0', 0, 1],
   ] as const) {
