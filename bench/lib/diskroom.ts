@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path';
 import { NestfrontError } from '../../lib/errors.js';
 import { packageRoot } from '../../lib/stack/paths.js';
+import { processStart } from '../../lib/stack/processes.js';
 
 const MIB = 1 << 20;
 const MIB_MIN = 16;
@@ -32,20 +33,11 @@ export function defaultDirectory(): string {
   }
 }
 
-function isGone(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
-  }
-}
-
 /** A directory for one run. Those of runs that were killed go first. */
 export function makeRoom(parent: string): string {
   for (const name of readdirSync(parent)) {
     const pid = NAME.exec(name)?.[1];
-    if (pid !== undefined && isGone(Number(pid)))
+    if (pid !== undefined && processStart(Number(pid)) === undefined)
       rmSync(join(parent, name), { recursive: true, force: true });
   }
   return mkdtempSync(join(parent, `nf-bench-${process.pid}-`));

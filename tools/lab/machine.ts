@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { NestfrontError } from '../../lib/errors.js';
+import { processStart } from '../../lib/stack/processes.js';
 import type { Group } from './groups/group.js';
 import { buildImages, packOwn } from './image.js';
 import type { LabImages } from './image.js';
@@ -80,15 +81,6 @@ export interface Context {
 
 const RUNS = 'nestfront-lab-run-';
 
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 /** Takes away a machine's images; its console stays, results name it. */
 export function clearMachine(dir: string): void {
   for (const name of readdirSync(dir))
@@ -110,8 +102,8 @@ function clearDeadRuns(): void {
   for (const name of readdirSync(tmpdir())) {
     const pid = new RegExp(`^${RUNS}(\\d+)-`).exec(name)?.[1];
     const dir = join(tmpdir(), name);
-    if (pid !== undefined && !alive(Number(pid)) && statSync(dir).uid === process.getuid?.())
-      clearRun(dir); // of others there is nothing we could or should remove
+    const isDead = pid !== undefined && processStart(Number(pid)) === undefined;
+    if (isDead && statSync(dir).uid === process.getuid?.()) clearRun(dir); // of others there is nothing we could or should remove
   }
 }
 
