@@ -103,7 +103,8 @@ function clearDeadRuns(): void {
     const pid = new RegExp(`^${RUNS}(\\d+)-`).exec(name)?.[1];
     const dir = join(tmpdir(), name);
     const isDead = pid !== undefined && processStart(Number(pid)) === undefined;
-    if (isDead && statSync(dir).uid === process.getuid?.()) clearRun(dir); // of others there is nothing we could or should remove
+    // of others there is nothing we could or should remove
+    if (isDead && statSync(dir).uid === process.getuid?.()) clearRun(dir);
   }
 }
 
