@@ -101,7 +101,7 @@ static void channels(struct mem_world *w, struct nf_layer *front, struct nf_laye
 	is(back->ops->bind_chan(back, 1, f.port, &none), -EACCES, "once");
 	is(front->ops->chan_notify(&f), 0, "notify");
 	struct pollfd p = {.fd = b.fd, .events = POLLIN};
-	is(poll(&p, 1, 1000), 1, "it is readable");
+	is(poll(&p, 1, 20000), 1, "it is readable");
 	is(back->ops->chan_clear(&b), 1, "clear");
 	for (int i = 0; i < 5000; i++)
 		front->ops->chan_notify(&f);

@@ -208,7 +208,7 @@ static void failure(void)
 	nf_poller_attach(p, &q[1].item);
 	ok(reaches(&q[0].failures, 1, 1000), "a failed item is told of");
 	struct pollfd fail = {nf_poller_fail_fd(p), POLLIN, 0};
-	is(poll(&fail, 1, 1000), 1, "the control thread sees it");
+	is(poll(&fail, 1, 20000), 1, "the control thread sees it");
 	is(nf_poller_failures(p), 1, "once");
 	is(nf_poller_failures(p), 0, "and then no more");
 	nf_store_relaxed(&q[1].work, 1);
