@@ -58,7 +58,7 @@ static bool all_well(const struct nf_blkreq *r, uint32_t n)
 	bool good = blkrig_wait(&b, front, 0, r, n, 10000) == 0;
 	for (uint32_t i = 0; good && i < n; i++)
 		good = blkrig_result(front, 0, &r[i]) == 0;
-	return good && memcmp(gate.bytes, want, BYTES) == 0;
+	return good && memcmp(blkgate_bytes(&gate), want, BYTES) == 0;
 }
 
 static void way(enum nf_blk_grants grants, const char *name)
@@ -66,7 +66,7 @@ static void way(enum nf_blk_grants grants, const char *name)
 	struct iovec v[64];
 	struct nf_blkreq r[64];
 	const struct nf_blk_config two = {.queues = 2};
-	memset(gate.bytes, 0, BYTES);
+	memset(blkgate_bytes(&gate), 0, BYTES);
 	memset(want, 0, BYTES);
 	mem_vbd_create(&vbd, rig.w, 1, 0, 0);
 	back_open(grants);

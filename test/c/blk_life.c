@@ -66,7 +66,7 @@ static void fence(void)
 	is(blkrig_wait(&b, front, 0, &ra, 1, 5000), 0, "fence: A is answered");
 	is(blkrig_wait(&b, front, 0, &rb, 1, 5000), 0, "fence: B is answered by the next back");
 	is(blkrig_result(front, 0, &rb), 0, "fence: well");
-	ok(memcmp(gate.bytes + 4096, c, 4096) == 0, "fence: B wins");
+	ok(memcmp(blkgate_bytes(&gate) + 4096, c, 4096) == 0, "fence: B wins");
 	ok(gate.closes_waited == 0, "fence: nobody's control thread was held up");
 	blkrig_end_close(front);
 	blkrig_end_close(back);
@@ -104,7 +104,7 @@ static void replay(void)
 	bool good = port->pool == pool;
 	for (uint32_t i = 0; i < 40; i++)
 		good = good && blkrig_result(front, 0, &r[i]) == 0 &&
-		       blkrig_check(gate.bytes + (size_t)i * 4096, 4096, i, 5) == -1;
+		       blkrig_check(blkgate_bytes(&gate) + (size_t)i * 4096, 4096, i, 5) == -1;
 	ok(good, "replay: and written, those in the pool too");
 	is(gate.writes - before, 40, "replay: each once");
 	is(blkrig_counter(front, NF_COUNTER_blk_replayed) > 0, 1, "replay: and counted");
@@ -189,7 +189,7 @@ static void in_order(void)
 		blkrig_end_close(back);
 		back = back_open();
 		is(blkrig_wait(&b, front, 0, &r, 1, 5000), 0, "in order: answered");
-		ok(memcmp(gate.bytes + 4096, a, 4096) == 0, "in order: written");
+		ok(memcmp(blkgate_bytes(&gate) + 4096, a, 4096) == 0, "in order: written");
 	}
 	is(nf_blkfront_shutdown(front->front), 0, "in order: the front goes");
 	is(nf_blkfront_shutdown(front->front), 0, "device_close_twice: front");

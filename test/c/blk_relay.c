@@ -45,7 +45,7 @@ static void fence(enum nf_relay_mode mode)
 	b.segs = &vb;
 	memset(data[0], 'A', 4096);
 	memset(data[1], 'B', 4096);
-	gate.bytes[16 * 512] = 0;
+	blkgate_bytes(&gate)[16 * 512] = 0;
 	blkgate_shut(&gate, true);
 	blkrig_post(&inner, l2[0], 0, &a, 1);
 	for (int i = 0; i < 30000 && blkgate_holding(&gate) == 0; i++)
@@ -58,13 +58,14 @@ static void fence(enum nf_relay_mode mode)
 	blkrig_post(&inner, l2[0], 0, &b, 1);
 	linger(300);
 	is(blkrig_result(l2[0], 0, &b), 1, "%s: B waits", name);
-	ok(gate.bytes[16 * 512] != 'B', "%s: and is not written", name);
+	ok(blkgate_bytes(&gate)[16 * 512] != 'B', "%s: and is not written", name);
 	blkgate_shut(&gate, false);
 	nf_poller_kick(outer_rig.poller);
 	is(wait_all(l2[0], &a, 1), 0, "%s: A is answered", name);
 	is(wait_all(l2[0], &b, 1), 0, "%s: B is answered", name);
 	is(blkrig_result(l2[0], 0, &a) | blkrig_result(l2[0], 0, &b), 0, "%s: well", name);
-	ok(gate.bytes[16 * 512] == 'B' && gate.bytes[17 * 512 - 1] == 'B', "%s: B wins", name);
+	ok(blkgate_bytes(&gate)[16 * 512] == 'B' && blkgate_bytes(&gate)[17 * 512 - 1] == 'B',
+	   "%s: B wins", name);
 	is(l2[0]->box[0]->starts, 1, "%s: L2's user noticed nothing", name);
 }
 
@@ -110,7 +111,8 @@ static void windows(void)
 	is(request(l2[0], NF_BLKOP_WRITE, 4088, data[0], 4096), 0, "windows: its last sectors");
 	is(request(l2[1], NF_BLKOP_WRITE, 0, data[1], 4096), 0, "windows: its neighbour's first");
 	is(request(l2[0], NF_BLKOP_WRITE, 4089, data[0], 4096), -EINVAL, "windows: not across");
-	ok(gate.bytes[4096 * 512 - 1] == 1 && gate.bytes[4096 * 512] == 2, "windows: side by side");
+	ok(blkgate_bytes(&gate)[4096 * 512 - 1] == 1 && blkgate_bytes(&gate)[4096 * 512] == 2,
+	   "windows: side by side");
 	nf_blk_relay_close(relay[0]);
 	relay[0] = NULL;
 	is(request(l2[1], NF_BLKOP_READ, 0, data[1], 4096), 0, "windows: one goes, one stays");
@@ -137,7 +139,7 @@ static void l0_restarts(void)
 	l0 = blkrig_back(&outer, &outer_vbd, &cfg, NULL);
 	is(wait_all(l2[0], &r, 1), 0, "L0 restarts: it is answered");
 	is(blkrig_result(l2[0], 0, &r), 0, "L0 restarts: well");
-	is(gate.bytes[8 * 512], 7, "L0 restarts: written");
+	is(blkgate_bytes(&gate)[8 * 512], 7, "L0 restarts: written");
 	is(blkrig_counter(l2[0], NF_COUNTER_connects), 1, "L0 restarts: L2 never reconnected");
 	all_close();
 }

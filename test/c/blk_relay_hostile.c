@@ -26,15 +26,16 @@ static void both_turn(void)
 /* Bytes that are not L2's. */
 static void guard_fill(void)
 {
-	memset(gate.bytes, 0xee, BYTES);
-	memset(gate.bytes + (size_t)START * 512, 0, (size_t)SECTORS * 512);
+	memset(blkgate_bytes(&gate), 0xee, BYTES);
+	memset(blkgate_bytes(&gate) + (size_t)START * 512, 0, (size_t)SECTORS * 512);
 }
 
 static bool guard_holds(void)
 {
+	const uint8_t *bytes = blkgate_bytes(&gate);
 	for (size_t i = 0; i < BYTES; i++) {
 		bool is_inside = i >= (size_t)START * 512 && i < (size_t)(START + SECTORS) * 512;
-		if (!is_inside && gate.bytes[i] != 0xee)
+		if (!is_inside && bytes[i] != 0xee)
 			return false;
 	}
 	return true;
@@ -243,7 +244,7 @@ static void hostile_l0(void)
 	l0 = blkrig_back(&outer, &outer_vbd, &cfg, NULL);
 	is(wait_all(l2[0], &r, 1), 0, "hostile L0: an honest one answers it");
 	is(blkrig_result(l2[0], 0, &r), 0, "hostile L0: well");
-	is(gate.bytes[8 * 512], 0x5a, "hostile L0: written");
+	is(blkgate_bytes(&gate)[8 * 512], 0x5a, "hostile L0: written");
 	all_close();
 }
 

@@ -180,3 +180,11 @@ uint32_t blkgate_holding(struct blkgate *g)
 	pthread_mutex_unlock(&g->lock);
 	return n;
 }
+
+uint8_t *blkgate_bytes(struct blkgate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	uint8_t *bytes = g->bytes;
+	pthread_mutex_unlock(&g->lock);
+	return bytes;
+}

@@ -35,5 +35,7 @@ void blkgate_shut(struct blkgate *g, bool is_shut); /* false: lets all go */
 /* Lets go of what is held, which then fails with error (0: is done). */
 void blkgate_release(struct blkgate *g, int error);
 uint32_t blkgate_holding(struct blkgate *g);
+/* The disk, with all that was done to it before: its writers are other threads. */
+uint8_t *blkgate_bytes(struct blkgate *g);
 
 #endif
