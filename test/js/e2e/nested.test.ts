@@ -48,6 +48,15 @@ async function flowing(t: ExecutionContext, device: StackDevice): Promise<void> 
   await e.eventually(t, () => e.sunk(device) > before + 1000, `${device.name} flows`);
 }
 
+/** A signal is under way for a while: threads that run go on until they enter the kernel. */
+function isStopped(pid: number): boolean {
+  const states = readdirSync(`/proc/${pid}/task`).map((task) => {
+    const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8');
+    return stat.charAt(stat.lastIndexOf(')') + 2);
+  });
+  return states.every((state) => state === 'T');
+}
+
 isolated(
   'with the relay stopped copy and translate stop, direct goes on; none loses',
   async (t) => {
@@ -58,6 +67,7 @@ isolated(
       await flowing(t, device);
       process.kill(relay, 'SIGSTOP');
       try {
+        await e.eventually(t, () => isStopped(relay), 'every thread of the relay stands');
         const atStop = e.generated(device);
         await sleep(200);
         const [sent, taken] = [e.generated(device), e.sunk(device)];
