@@ -42,16 +42,17 @@ export async function up(
   }
 }
 
-/** Waits until `ready` answers true. */
+/** Waits until `ready` answers true; `what` is said when it never does. */
 export async function eventually(
   t: ExecutionContext,
   ready: () => boolean | Promise<boolean>,
-  what: string,
+  what: string | (() => string),
   milliseconds = 5000,
 ): Promise<void> {
   const deadline = performance.now() + milliseconds;
   while (!(await ready())) {
-    if (performance.now() > deadline) return t.fail(`never: ${what}`);
+    if (performance.now() > deadline)
+      return t.fail(`never: ${typeof what === 'string' ? what : what()}`);
     await sleep(20);
   }
 }

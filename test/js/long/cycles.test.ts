@@ -2,6 +2,7 @@
 // Devices connect and go, again and again, between real processes: nothing is left of any of them.
 // As many cycles as fit into 8 s; NF_TEST_CYCLES=10000 does so many, however long that takes.
 import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { descriptors, pssKib } from '../../../bench/lib/procs.js';
@@ -15,6 +16,7 @@ const GUESTS = 4;
 const WARM = 25; // cycles of each guest after which heaps have their size
 const FIT_MS = 8_000;
 const FRAMES = 16;
+const STANDING_MS = 500;
 /** What is free in a driver's heap moves about; 1 KiB lost a device would be 10 MiB of 10,000. */
 const DRIVER_KIB = 4096;
 /** A collector decides when a hypervisor's heap shrinks. */
@@ -70,15 +72,23 @@ async function run(town: Town, more: () => boolean, first: number): Promise<numb
   return done;
 }
 
-async function settled(t: ExecutionContext, town: Town, before: Holdings): Promise<Holdings> {
+/** What the processes and the hypervisor hold, as far as it is to be the same to the last one. */
+function exact({ fds, threads, hypervisor }: Holdings): string {
+  return JSON.stringify({ fds, threads, hypervisor });
+}
+
+/** Waits until what is held stands: a device's last descriptor closes after its detach is done. */
+async function settled(t: ExecutionContext, town: Town, before?: Holdings): Promise<Holdings> {
   let now = await holdings(town);
-  const same = async (): Promise<boolean> => {
+  let last = '';
+  const stands = async (): Promise<boolean> => {
+    last = exact(now);
+    if (!before) await sleep(STANDING_MS);
     now = await holdings(town);
-    const exact = ({ fds, threads, hypervisor }: Holdings): string =>
-      JSON.stringify([fds, threads, hypervisor]);
-    return exact(now) === exact(before);
+    return exact(now) === (before ? exact(before) : last);
   };
-  await eventually(t, same, 'descriptors, threads and the hypervisor as before', 10_000);
+  const what = (): string => `${before ? exact(before) : last} again, but ${exact(now)}`;
+  await eventually(t, stands, what, 10_000);
   return now;
 }
 
@@ -87,7 +97,7 @@ isolated('after cycles of connect and disconnect everything is at its baseline',
   await using town = await Town.up({ guests: GUESTS });
   let left = GUESTS * WARM;
   const warm = await run(town, () => left-- > 0, 0);
-  const before = await holdings(town);
+  const before = await settled(t, town);
   const begin = performance.now();
   left = wanted;
   const more = (): boolean => (wanted > 0 ? left-- > 0 : performance.now() < begin + FIT_MS);
