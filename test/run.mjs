@@ -4,6 +4,8 @@
 //   --variant NAME    C programs only, built with a sanitizer (asan, tsan) or for coverage
 //   --only TEXT       C programs whose name has TEXT, ava files whose path has TEXT
 //   --no-skips        a skipped test is a failure (the CI's machine can do everything)
+//   --second-look     an ava file that failed runs once more, alone: if it passes, it is named as
+//                     unsteady, with its first failure, and fails nothing; two such files do
 // The last line is `N passed, N failed, N skipped`.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -23,6 +25,7 @@ const { values: flags } = parseArgs({
     variant: { type: 'string' },
     only: { type: 'string', default: '' },
     'no-skips': { type: 'boolean', default: false },
+    'second-look': { type: 'boolean', default: false },
   },
 });
 
@@ -67,6 +70,7 @@ function reader(sum) {
         );
       else if (point[1] && !/#\s*TODO/i.test(point[2])) {
         console.log(`not ok - ${point[2]}`);
+        sum.titles.push(point[2]);
         detail = depth;
       }
     } else if (detail >= 0 && depth >= detail && !/^\s*# Subtest/.test(text)) console.log(text);
@@ -78,7 +82,7 @@ function reader(sum) {
 }
 
 async function runner(name, command, args, env) {
-  const sum = { name, passed: 0, failed: 0, skipped: 0, reasons: [] };
+  const sum = { name, passed: 0, failed: 0, skipped: 0, reasons: [], titles: [] };
   const started = Date.now();
   const { code, error } = await lines(command, args, env, reader(sum));
   if (code !== 0 && sum.failed === 0) {
@@ -140,6 +144,33 @@ function compiled(folder) {
     .filter((f) => f.endsWith('tap/programs.js') || f.includes(flags.only));
 }
 
+/** Files whose tests failed: ava puts a file's path from where all of them are before a title. */
+function filesOf(titles, files) {
+  const parts = (file) => file.replace(/\.(test\.)?js$/, '').split(path.sep);
+  const named = (file, title) =>
+    parts(file).some((_, i, all) => title.startsWith(`${all.slice(i).join(' › ')} › `));
+  const ends = (file) => parts(file).pop();
+  const found = titles.map((title) => {
+    const all = files.filter((file) => named(file, title));
+    return all.sort((a, b) => ends(b).length - ends(a).length)[0];
+  });
+  return new Set(found);
+}
+
+const AVA = ['--tap', '--concurrency=2', ...(flags.long ? ['--timeout=10m'] : [])];
+
+/** One unsteady file is a note in the CI's output; more than that is a suite not to be trusted. */
+async function secondLook(sum, files) {
+  const failed = filesOf(sum.titles, files);
+  if (failed.size !== 1 || failed.has(undefined) || sum.titles.length !== sum.failed) return;
+  const [file] = failed;
+  console.log(`second look: ${file} runs once more, alone`);
+  const again = await runner('again', bin('ava'), [...AVA, file], {});
+  if (again.failed > 0) return;
+  console.log(`unsteady: ${file}: ${sum.titles.join('; ')}`);
+  [sum.passed, sum.failed] = [sum.passed + sum.failed, 0];
+}
+
 async function main() {
   const sums = [];
   const env = cPrograms();
@@ -150,8 +181,9 @@ async function main() {
   if (tapFiles.length > 0) sums.push(await tapRun(tapFiles, env));
   const avaFiles = compiled(flags.long ? 'js/long' : 'js');
   if (!flags.variant && avaFiles.length > 0) {
-    const args = ['--tap', '--concurrency=2', ...(flags.long ? ['--timeout=10m'] : [])];
-    sums.push(await runner('ava', bin('ava'), [...args, ...avaFiles], {}));
+    const sum = await runner('ava', bin('ava'), [...AVA, ...avaFiles], {});
+    if (flags['second-look'] && sum.failed > 0) await secondLook(sum, avaFiles);
+    sums.push(sum);
   }
   const total = (key) => sums.reduce((n, s) => n + s[key], 0);
   const reasons = sums.flatMap((s) => s.reasons);

@@ -5,11 +5,13 @@ import type { Hypervisor } from '../lib/api/hypervisor.js';
 import { findStack, listStacks } from '../lib/stack/registry.js';
 import type { StackEntry } from '../lib/stack/registry.js';
 import { findDomain } from './commands/exec.js';
+import { table } from './command.js';
+import type { CommandContext, CommandModule } from './command.js';
 
 export type LayerName = 'H0' | 'H1';
 
 /** One layer of a running stack. */
-export interface Place {
+interface Place {
   readonly stack: string;
   readonly layer: LayerName;
   /** Only what this domain has to do with. */
@@ -38,7 +40,7 @@ function placesOf(entry: StackEntry): Place[] {
 }
 
 /** All layers of all running stacks, or those a domain is on: L1 is on both. */
-export function places(domain: string | undefined): Place[] {
+function places(domain: string | undefined): Place[] {
   if (domain === undefined) return listStacks().flatMap((e) => (e.stale ? [] : placesOf(e)));
   const { state, domain: found } = findDomain(domain);
   return placesOf(findStack(state.name))
@@ -50,7 +52,7 @@ export function places(domain: string | undefined): Place[] {
 }
 
 /** Reads from each of these layers. */
-export async function fromEach<T>(
+async function fromEach<T>(
   list: readonly Place[],
   read: (hypervisor: Hypervisor, place: Place) => Promise<T[]>,
 ): Promise<T[]> {
@@ -61,4 +63,47 @@ export async function fromEach<T>(
     rows.push(...(await read(hypervisor, place)));
   }
   return rows;
+}
+
+/** A `list [domain] [--json]` of what hypervisors have, a row each. */
+export interface Listing<T> {
+  /** Of the JSON's one field. */
+  readonly name: string;
+  readonly summary: string;
+  /** What it means to name a domain. */
+  readonly only: string;
+  readonly read: (hypervisor: Hypervisor, place: Place) => Promise<T[]>;
+  readonly heading: readonly string[];
+  readonly cells: (row: T) => string[];
+  /** Said where there is no row. */
+  readonly none: string;
+}
+
+async function list<T>(
+  listing: Listing<T>,
+  domain: string | undefined,
+  json: boolean,
+  context: CommandContext,
+): Promise<void> {
+  const rows = await fromEach(places(domain), listing.read);
+  if (json) return context.print(JSON.stringify({ [listing.name]: rows }));
+  if (rows.length === 0) return context.print(listing.none);
+  const lines = table([listing.heading, ...rows.map(listing.cells)]);
+  lines.forEach((line) => context.print(line));
+}
+
+/** The command with this as its only subcommand. */
+export function listCommand<T>(listing: Listing<T>): CommandModule {
+  return {
+    define(command, context) {
+      command
+        .command('list')
+        .description(listing.summary)
+        .argument('[domain]', listing.only)
+        .option('--json', `print the ${listing.name} as JSON`)
+        .action((domain: string | undefined, options: { json?: boolean }) =>
+          list(listing, domain, options.json === true, context),
+        );
+    },
+  };
 }

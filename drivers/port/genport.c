@@ -311,7 +311,6 @@ int nf__port_open_gen(const struct nf_port_env *env, struct nf_port *out)
 		.fd = -1,
 		.features = NF_PORT_CSUM | NF_PORT_GSO4 | NF_PORT_GSO6 | NF_PORT_SG,
 		.frame_bytes_max = g->control ? frame_bytes_of(g->control) : NF_GEN_FRAME_MIN,
-		.idle_poll = 1,
 		.counters = env->counters,
 		.priv = g,
 	};

@@ -233,7 +233,6 @@ int nf__port_open_pcap(const char *options, const struct nf_port_env *env, struc
 		.fd = -1,
 		.features = NF_PORT_SG,
 		.frame_bytes_max = mtu + 18,
-		.idle_poll = 1,
 		.counters = env->counters,
 		.priv = c,
 	};

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NestfrontError, toNestfrontError } from '../errors.js';
 import { within } from '../api/check.js';
 import { executable } from './paths.js';
@@ -111,6 +112,7 @@ export class Launched {
       stdio: ['ignore', 'pipe', 'pipe', ...fds, 'pipe'],
       detached: true, // a Ctrl-C is for the toolstack alone, which takes all down in order
     });
+    const closed = new Promise((resolve) => child.once('close', resolve)); // by all who write there
     const lines: string[] = [];
     eachLine(child.stderr!, (line) => {
       lines.push(line);
@@ -127,8 +129,10 @@ export class Launched {
       const id = identify(pid) ?? { pid, start: '' };
       return new Launched(role, child, id, lines);
     } catch (error) {
-      child.kill('SIGKILL'); // what it started goes with it
-      if (child.pid !== undefined) await exitOf(child);
+      child.kill('SIGKILL'); // what it started goes with it, a moment later
+      child.stdout!.resume();
+      const late = sleep(GONE_MS, undefined, { ref: false });
+      if (child.pid !== undefined) await Promise.race([closed, late]);
       throw startError(error, op, lines);
     } finally {
       status.destroy();

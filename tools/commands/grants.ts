@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { GrantInfo } from '../../lib/hypervisor/inspect.js';
-import { table } from '../command.js';
-import type { CommandContext, CommandModule } from '../command.js';
-import { fromEach, places } from '../layerrows.js';
+import { listCommand } from '../layerrows.js';
 
 /** By NF_PURPOSE_* of nf/layer.h. */
 const PURPOSES: Readonly<Record<number, string>> = {
@@ -50,34 +48,21 @@ function cells(row: Row): string[] {
   ];
 }
 
-async function list(
-  domain: string | undefined,
-  json: boolean,
-  context: CommandContext,
-): Promise<void> {
-  const rows = await fromEach(places(domain), async (hypervisor, { stack, layer, nameOf, domid }) =>
+export const command = listCommand({
+  name: 'grants',
+  summary: 'what domains of running stacks have granted each other',
+  only: 'granted by or to DOMAIN or STACK/DOMAIN only',
+  read: async (hypervisor, { stack, layer, nameOf, domid }) =>
     (await hypervisor.listGrants())
       .filter((g) => domid === undefined || g.granter === domid || g.grantee === domid)
       .map((g): Row => {
         const use = PURPOSES[g.purpose] ?? String(g.purpose);
         return { stack, layer, from: nameOf(g.granter), to: nameOf(g.grantee), use, ...g };
       }),
-  );
-  if (json) return context.print(JSON.stringify({ grants: rows }));
-  if (rows.length === 0) return context.print('nothing is granted');
-  const heading = ['stack', 'on', 'from', 'to', 'device', 'for', 'access', 'pages', 'mapped'];
-  table([[...heading, 'grants', ''], ...rows.map(cells)]).forEach((line) => context.print(line));
-}
-
-export const command: CommandModule = {
-  define(command, context) {
-    command
-      .command('list')
-      .description('what domains of running stacks have granted each other')
-      .argument('[domain]', 'granted by or to DOMAIN or STACK/DOMAIN only')
-      .option('--json', 'print the grants as JSON')
-      .action((domain: string | undefined, options: { json?: boolean }) =>
-        list(domain, options.json === true, context),
-      );
-  },
-};
+  heading: [
+    ...['stack', 'on', 'from', 'to', 'device', 'for', 'access', 'pages', 'mapped'],
+    ...['grants', ''],
+  ],
+  cells,
+  none: 'nothing is granted',
+});

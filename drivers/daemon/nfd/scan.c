@@ -57,6 +57,12 @@ static int scan_backs(struct nfd *d, uint32_t side, const char *root)
 	return n < 0 ? n : 0;
 }
 
+static void drop_gone(struct nfd *d, struct nfd_device *v)
+{
+	nfd_log("%s: its node is gone", v->path);
+	nfd_device_drop(d, v, true);
+}
+
 void nfd_scan(struct nfd *d, uint32_t side)
 {
 	struct nfd_side *s = &d->sides[side];
@@ -69,10 +75,8 @@ void nfd_scan(struct nfd *d, uint32_t side)
 		return; /* an unreadable store is no reason to drop devices */
 	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
-		if (!v->used || v->side != side || v->seen)
-			continue;
-		nfd_log("%s: its node is gone", v->path);
-		nfd_device_drop(d, v, true);
+		if (v->used && v->side == side && !v->seen)
+			drop_gone(d, v);
 	}
 }
 
@@ -108,10 +112,8 @@ bool nfd_scan_one(struct nfd *d, uint32_t side, const char *changed, bool is_bac
 		return n >= 0;
 	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
-		if (!v->used || v->side != side || strcmp(v->path, path) != 0)
-			continue;
-		nfd_log("%s: its node is gone", v->path);
-		nfd_device_drop(d, v, true);
+		if (v->used && v->side == side && strcmp(v->path, path) == 0)
+			drop_gone(d, v);
 	}
 	return true;
 }

@@ -77,7 +77,6 @@ struct nf_port {
 	uint32_t features;	  /* of enum nf_port_features */
 	uint32_t frame_bytes_max; /* of the next frames: a get that changes it returns 0 and is
 				     called again */
-	uint32_t idle_poll;	  /* 1: input appears without fd readiness (control page, memory) */
 	uint32_t put_waits;	  /* 1: after a put that took fewer, fd has POLLOUT when it takes
 				     more; 0: it takes more after a get, or at any time */
 	struct nf_counters *counters; /* borrowed; the queue's block */
