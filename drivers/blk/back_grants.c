@@ -22,10 +22,11 @@ static int table_read(struct nf_blkback *b, uint32_t queue, uint32_t *list)
 {
 	struct nf_layer *l = b->e.cfg.layer;
 	const struct nf_blk_refs *r = &b->refs[queue];
-	for (uint32_t at = 0; at < r->registered; at += 1024) {
-		uint32_t n = r->registered - at < 1024 ? r->registered - at : 1024;
+	for (uint32_t at = 0; at < r->registered; at += NF_BLK_TABLE_GREFS) {
+		uint32_t n = r->registered - at < NF_BLK_TABLE_GREFS ? r->registered - at
+								     : NF_BLK_TABLE_GREFS;
 		struct nf_grant_copy op = {.peer = b->e.dev.other_domid,
-					   .gref = r->table_grefs[at / 1024],
+					   .gref = r->table_grefs[at / NF_BLK_TABLE_GREFS],
 					   .bytes = (uint16_t)(n * 4),
 					   .local = list + at};
 		int rc = l->ops->copy(l, &op, 1);

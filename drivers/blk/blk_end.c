@@ -131,34 +131,38 @@ static int fds_open(struct nf_blk_end *e)
 	return rc ? rc : wait_fd(e, e->timer_fd, true);
 }
 
-/* What we could do, before any peer or relay narrows it; the disk is the back's to add. */
-static int own_features(struct nf_blk_end *e, bool is_back)
+void nf__blk_own_features(const struct nf_blk_config *c, bool is_back, struct nf_blk_features *f)
+{
+	*f = (struct nf_blk_features){
+		.ring_pages = c->ring_pages ? c->ring_pages : 1,
+		.queues = c->queues < 1			  ? 1
+			  : c->queues > NF_BLK_QUEUES_MAX ? NF_BLK_QUEUES_MAX
+							  : c->queues,
+		.indirect = c->indirect == 0			? NF_BLK_INDIRECT_DEFAULT
+			    : c->indirect > NF_BLK_SEGMENTS_MAX ? NF_BLK_SEGMENTS_MAX
+								: c->indirect,
+		.persistent = !is_back || c->grants == NF_BLK_GRANTS_STATIC ||
+			      c->grants == NF_BLK_GRANTS_PERSISTENT || c->grants == 0,
+		.registered = c->grants == NF_BLK_GRANTS_STATIC || c->grants == 0,
+		.units = (uint8_t)c->units,
+		.abi = (uint8_t)c->abi,
+		.disk.sector_bytes = c->sector_bytes ? c->sector_bytes : NF_BLK_SECTOR_BYTES,
+	};
+	if (f->indirect <= NF_BLKIF_SEGMENTS_MAX)
+		f->indirect = 0;
+	f->registered_only = c->registered_only && f->registered;
+}
+
+static int config_check(struct nf_blk_end *e)
 {
 	const struct nf_blk_config *c = &e->cfg;
-	struct nf_blk_features *f = &e->own;
-	uint32_t pages = c->ring_pages ? c->ring_pages : 1;
+	uint32_t pages = e->own.ring_pages;
 	if (pages > NF_BLK_RING_PAGES_MAX || (pages & (pages - 1)))
 		return nf__blk_end_fail(e, -EINVAL, "%u ring pages: 1, 2, 4, 8 or 16 can be",
 					pages);
 	if (c->sector_bytes != 0 && c->sector_bytes != 512 && c->sector_bytes != 4096)
 		return nf__blk_end_fail(e, -EINVAL, "sectors of %u bytes: 512 or 4096 can be",
 					c->sector_bytes);
-	f->ring_pages = pages;
-	f->queues = c->queues < 1		    ? 1
-		    : c->queues > NF_BLK_QUEUES_MAX ? NF_BLK_QUEUES_MAX
-						    : c->queues;
-	f->indirect = c->indirect == 0			  ? NF_BLK_INDIRECT_DEFAULT
-		      : c->indirect > NF_BLK_SEGMENTS_MAX ? NF_BLK_SEGMENTS_MAX
-							  : c->indirect;
-	if (f->indirect <= NF_BLKIF_SEGMENTS_MAX)
-		f->indirect = 0;
-	f->persistent = !is_back || c->grants == NF_BLK_GRANTS_STATIC ||
-			c->grants == NF_BLK_GRANTS_PERSISTENT || c->grants == 0;
-	f->registered = c->grants == NF_BLK_GRANTS_STATIC || c->grants == 0;
-	f->registered_only = c->registered_only && f->registered;
-	f->units = (uint8_t)c->units;
-	f->abi = (uint8_t)c->abi;
-	f->disk.sector_bytes = c->sector_bytes ? c->sector_bytes : NF_BLK_SECTOR_BYTES;
 	return 0;
 }
 
@@ -190,8 +194,10 @@ int nf__blk_end_open(struct nf_blk_end *e, const struct nf_blk_config *cfg, bool
 	int rc = e->spare ? fds_open(e) : -ENOMEM;
 	if (rc == 0)
 		rc = nf_device_open(&e->dev, cfg->layer, cfg->store, e->path, is_back, e->token);
-	if (rc == 0)
-		rc = own_features(e, is_back);
+	if (rc == 0) {
+		nf__blk_own_features(cfg, is_back, &e->own);
+		rc = config_check(e);
+	}
 	if (rc)
 		nf__blk_end_close(e);
 	return rc;

@@ -31,6 +31,8 @@ struct nf_blk_end {
 
 /* ---- blk_end.c ---- */
 int nf__blk_end_open(struct nf_blk_end *e, const struct nf_blk_config *cfg, bool is_back);
+/* What an end could do, before any peer or relay narrows it; the disk is the back's to add. */
+void nf__blk_own_features(const struct nf_blk_config *c, bool is_back, struct nf_blk_features *f);
 void nf__blk_end_close(struct nf_blk_end *e);
 void nf__blk_end_notice(struct nf_blk_end *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -104,9 +104,9 @@ static void rings_drop(struct nf_blkfront *f, uint32_t queue)
 	f->rings[queue] = NULL;
 }
 
-uint32_t nf__blk_front_pool_pages(const struct nf_blkfront *f)
+static uint32_t pool_pages(const struct nf_blk_config *c)
 {
-	uint32_t pages = f->e.cfg.pool_pages ? f->e.cfg.pool_pages : NF_BLK_POOL_DEFAULT;
+	uint32_t pages = c->pool_pages ? c->pool_pages : NF_BLK_POOL_DEFAULT;
 	if (pages > NF_BLK_POOL_PAGES_MAX)
 		pages = NF_BLK_POOL_PAGES_MAX;
 	/* one whole request must fit through the half that is not the user's */
@@ -114,21 +114,39 @@ uint32_t nf__blk_front_pool_pages(const struct nf_blkfront *f)
 	return pages < least ? least : pages;
 }
 
-/* Indirect pages: so many a slot that the longest list fits, as long as there are not too many. */
-static uint32_t list_pages(const struct nf_blkfront *f)
+uint32_t nf__blk_front_pool_pages(const struct nf_blkfront *f)
 {
-	uint32_t slots = nf__blk_ring_count(f->agreed.abi, f->agreed.ring_pages);
-	uint32_t each = (f->agreed.indirect + NF_BLKIF_INDIRECT_PAGE_SEGMENTS - 1) /
+	return pool_pages(&f->e.cfg);
+}
+
+/* Indirect pages: so many a slot that the longest list fits, as long as there are not too many. */
+static uint32_t list_pages(const struct nf_blk_features *f)
+{
+	uint32_t slots = nf__blk_ring_count(f->abi, f->ring_pages);
+	uint32_t each = (f->indirect + NF_BLKIF_INDIRECT_PAGE_SEGMENTS - 1) /
 			NF_BLKIF_INDIRECT_PAGE_SEGMENTS;
 	uint32_t pages = slots * each;
 	return pages > NF_BLK_LIST_PAGES_MAX ? NF_BLK_LIST_PAGES_MAX : pages;
+}
+
+static uint32_t table_pages(uint32_t grefs)
+{
+	return (grefs + NF_BLK_TABLE_GREFS - 1) / NF_BLK_TABLE_GREFS;
+}
+
+uint32_t nf_blkfront_queue_pages(const struct nf_blk_config *cfg)
+{
+	struct nf_blk_features f;
+	nf__blk_own_features(cfg, false, &f);
+	uint32_t listed = pool_pages(cfg) + list_pages(&f);
+	return f.ring_pages + listed + (f.registered ? table_pages(listed) : 0);
 }
 
 /* The list of everything granted, for the back to register. */
 static int table_make(struct nf_blkfront *f, uint32_t queue, struct nf_blkfront_rings *r)
 {
 	uint32_t count = r->pool.pages + r->lists.pages;
-	int rc = arena_alloc(f, queue, NF_PURPOSE_BLK_TABLE, false, (count + 1023) / 1024,
+	int rc = arena_alloc(f, queue, NF_PURPOSE_BLK_TABLE, false, table_pages(count),
 			     r->table_grefs, &r->table);
 	if (rc)
 		return rc;
@@ -141,7 +159,7 @@ static int table_make(struct nf_blkfront *f, uint32_t queue, struct nf_blkfront_
 static int arenas_alloc(struct nf_blkfront *f, uint32_t queue, struct nf_blkfront_rings *r)
 {
 	bool is_inner = f->inner_owner != NF_DOMID_SELF;
-	uint32_t lists = list_pages(f);
+	uint32_t lists = list_pages(&f->agreed);
 	int rc = arena_alloc(f, queue, NF_PURPOSE_BLK_RING, f->rings_too, f->agreed.ring_pages,
 			     r->ring_grefs, &r->ring_arena);
 	if (rc == 0)

@@ -173,7 +173,7 @@ static int queue_write(struct nf_blk_end *e, uint32_t tx, const char *prefix,
 	uint32_t tables = 0;
 	r = is_used ? r : &none;
 	if (r->registered > 0)
-		tables = (r->registered + 1023) / 1024;
+		tables = (r->registered + NF_BLK_TABLE_GREFS - 1) / NF_BLK_TABLE_GREFS;
 	const struct entry list[] = {
 		{"ring-ref", r->ring_grefs[0], pages != 1},
 		{"event-channel", r->port, !is_used},

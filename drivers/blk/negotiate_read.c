@@ -217,7 +217,8 @@ static int queue_read(struct nf_blk_end *e, const char *prefix, const struct nf_
 		rc = u32_read(e, prefix, "nestfront-registered", 1,
 			      NF_BLK_POOL_PAGES_MAX + NF_BLK_LIST_PAGES_MAX, 0, &r->registered);
 	if (rc == 0)
-		rc = list_read(e, prefix, "nestfront-registered-ref", (r->registered + 1023) / 1024,
+		rc = list_read(e, prefix, "nestfront-registered-ref",
+			       (r->registered + NF_BLK_TABLE_GREFS - 1) / NF_BLK_TABLE_GREFS,
 			       r->table_grefs);
 	return rc;
 }

@@ -203,6 +203,38 @@ static void in_order(void)
 	mem_vbd_remove(&vbd);
 }
 
+/* What is said to be granted beforehand, for a budget, is what is granted. */
+static void pages(void)
+{
+	const struct nf_blk_config cases[] = {
+		{.ring_pages = 0},
+		{.ring_pages = 4, .indirect = 600, .pool_pages = 1000},
+		{.ring_pages = 2, .indirect = 11, .pool_pages = 5},
+		{.ring_pages = 16, .indirect = 4096, .pool_pages = 100000},
+		{.queues = 3, .abi = NF_BLK_ABI_X86_32, .grants = NF_BLK_GRANTS_PERSISTENT},
+	};
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct nf_blk_config *wish = &cases[i];
+		const struct nf_blk_config most = {.disk = &gate.disk,
+						   .queues = NF_BLK_QUEUES_MAX,
+						   .ring_pages = NF_BLK_RING_PAGES_MAX,
+						   .indirect = 4096};
+		struct mem_baseline before, now;
+		mem_world_baseline(rig.w, &before);
+		mem_vbd_create(&vbd, rig.w, 1, 0, 0);
+		struct blkrig_end *back = blkrig_back(&b, &vbd, &most, NULL);
+		struct blkrig_end *front = blkrig_front(&b, &vbd, wish, NULL);
+		is(blkrig_until_phase(&b, front, NF_BLK_RUNNING, 5000), 0, "pages: connected");
+		mem_world_baseline(rig.w, &now);
+		is(now.grants - before.grants,
+		   (wish->queues ? wish->queues : 1) * nf_blkfront_queue_pages(wish),
+		   "pages: as many as were said");
+		blkrig_end_close(front);
+		blkrig_end_close(back);
+		mem_vbd_remove(&vbd);
+	}
+}
+
 int main(void)
 {
 	struct mem_baseline base;
@@ -218,6 +250,7 @@ int main(void)
 	barrier();
 	resize();
 	in_order();
+	pages();
 	if (!is(mem_world_settle(rig.w, &base, 2000, why, sizeof(why)), 0, "nothing is left"))
 		diag("%s", why);
 	blkrig_close(&b);

@@ -49,21 +49,8 @@ bool nfd_xen_has_script(struct nfd_side *s, const struct nfd_device *v)
 	return rc > 0 || rc == -ERANGE;
 }
 
-/* As front_rings.c grants them for a queue: ring, pool, lists of indirect requests, table. */
-static uint32_t pages_of_queue(const struct nf_blk_config *c)
-{
-	uint32_t indirect = c->indirect ? c->indirect : 64, lists;
-	uint32_t pool = c->pool_pages ? c->pool_pages : 512;
-	lists = 32 * c->ring_pages *
-		((indirect + NF_BLKIF_INDIRECT_PAGE_SEGMENTS - 1) /
-		 NF_BLKIF_INDIRECT_PAGE_SEGMENTS);
-	if (lists > NF_BLK_LIST_PAGES_MAX)
-		lists = NF_BLK_LIST_PAGES_MAX;
-	return c->ring_pages + pool + lists + (pool + lists + 1023) / 1024;
-}
-
 int nfd_xen_disk_budget(struct nfd *d, struct nfd_device *v, uint32_t side, struct nf_blk_config *c)
 {
-	const struct nfd_pages want = {.queue = pages_of_queue(c)};
+	const struct nfd_pages want = {.queue = nf_blkfront_queue_pages(c)};
 	return nfd_xen_budget(d, v, side, &want, &c->queues);
 }

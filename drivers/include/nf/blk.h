@@ -28,7 +28,8 @@
 #define NF_BLK_RING_PAGES_MAX 16u
 #define NF_BLK_POOL_PAGES_MAX 2048u /* payload pages of a queue */
 #define NF_BLK_LIST_PAGES_MAX 256u  /* indirect pages of a queue */
-#define NF_BLK_TABLE_PAGES_MAX 3u   /* 1,024 grefs each */
+#define NF_BLK_TABLE_GREFS 1024u    /* in a page of the table of registered ones */
+#define NF_BLK_TABLE_PAGES_MAX 3u
 
 /* ---- both ends ---- */
 
@@ -144,6 +145,9 @@ uint32_t nf_blkfront_queues(const struct nf_blkfront *f); /* connected */
  */
 struct nf_blkport *nf_blkfront_port(struct nf_blkfront *f, uint32_t queue);
 struct nf_poll_item *nf_blkfront_item(struct nf_blkfront *f, uint32_t queue); /* NULL: none */
+/* Pages a front of this configuration grants for a queue, whatever its back agrees to: at most that
+ * many. Reads ring_pages, pool_pages, indirect, grants and abi only. */
+uint32_t nf_blkfront_queue_pages(const struct nf_blk_config *cfg);
 /* For a relay, as in nf/net.h. */
 void nf_blkfront_hold(struct nf_blkfront *f, uint16_t inner_owner, bool rings_too);
 int nf_blkfront_release(struct nf_blkfront *f, const struct nf_blk_features *limit);

@@ -31,8 +31,7 @@ struct nf_blk_relay_config {
 };
 
 /* One relayed disk. Control thread only; the queues run on inner.poller, which in copy is also
- * outer.poller. cfg is copied, what it
- * points to is the caller's until close. */
+ * outer.poller. cfg is copied, what it points to is the caller's until close. */
 struct nf_blk_relay;
 /* -EINVAL: no such mode, or paths that name no device, or a window in direct, or two pollers in
  * copy; -ENOSYS: the layers cannot donate or number equally; or an errno of opening either end. */
