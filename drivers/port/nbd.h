@@ -39,8 +39,10 @@ struct nf__nbd_request {
 	int32_t error;	 /* negative errno, the first */
 	uint16_t type;	 /* enum nbd_cmd */
 	bool is_fua, is_heap, is_queued;
-	uint8_t reply[NBD_REPLY_BYTES];
-	uint64_t sent; /* of reply and data */
+	uint8_t head_bytes; /* of reply */
+	uint8_t reply[NBD_HEAD_BYTES_MAX];
+	uint64_t data_bytes; /* of mem, after reply */
+	uint64_t sent;	     /* of both */
 };
 
 struct nf__nbd_queue {
@@ -54,6 +56,7 @@ struct nf__nbd_conn {
 	int fd; /* -1: dead, waits for the disk to let go of its requests */
 	enum nf__nbd_phase phase;
 	bool no_zeroes;
+	bool is_structured; /* reads are answered in chunks: agreed on */
 	bool is_blocked;    /* the socket takes no more */
 	bool is_stalled;    /* what came in waits for a request, memory or the socket */
 	uint32_t events;    /* epoll tells us of */

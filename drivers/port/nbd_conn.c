@@ -132,8 +132,7 @@ static int receive_all(struct nf__nbd_conn *c)
 
 static uint64_t reply_bytes(const struct nf__nbd_request *r)
 {
-	bool has_data = r->type == NBD_CMD_READ && !r->error;
-	return NBD_REPLY_BYTES + (has_data ? r->bytes : 0);
+	return r->head_bytes + r->data_bytes;
 }
 
 static uint32_t gather(struct nf__nbd_conn *c, struct iovec *v)
@@ -142,13 +141,11 @@ static uint32_t gather(struct nf__nbd_conn *c, struct iovec *v)
 	if (c->out_bytes)
 		v[n++] = (struct iovec){c->out, c->out_bytes};
 	for (struct nf__nbd_request *r = c->replies.head; r && n + 2 <= SEND_PIECES; r = r->next) {
-		uint64_t total = reply_bytes(r), data = r->sent;
-		if (r->sent < NBD_REPLY_BYTES) {
-			v[n++] = (struct iovec){r->reply + r->sent, NBD_REPLY_BYTES - r->sent};
-			data = NBD_REPLY_BYTES;
-		}
-		if (data < total)
-			v[n++] = (struct iovec){r->mem + (data - NBD_REPLY_BYTES), total - data};
+		uint64_t head = r->head_bytes, data = r->sent > head ? r->sent - head : 0;
+		if (r->sent < head)
+			v[n++] = (struct iovec){r->reply + r->sent, head - r->sent};
+		if (data < r->data_bytes)
+			v[n++] = (struct iovec){r->mem + data, r->data_bytes - data};
 	}
 	return n;
 }

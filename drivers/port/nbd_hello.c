@@ -5,10 +5,13 @@
 #define REPLY_HEADER_BYTES 20u /* magic, option, type, length */
 #define REPLY_ROOM 512u	       /* the answers to one option */
 
-static uint16_t export_flags(const struct nf__nbd *n)
+static uint16_t export_flags(const struct nf__nbd_conn *c)
 {
+	const struct nf__nbd *n = c->nbd;
 	const struct nf_disk_geometry *g = n->disk->geometry;
 	uint16_t f = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA;
+	if (c->is_structured)
+		f |= NBD_FLAG_SEND_DF;
 	/* connections share one disk and one order of flushes: what one was told is done is in what
 	 * another flushes */
 	f |= NBD_FLAG_CAN_MULTI_CONN;
@@ -57,7 +60,7 @@ static int export_name(struct nf__nbd_conn *c, const uint8_t *data, uint32_t byt
 	if (!is_our_name(c->nbd, data, bytes))
 		return -EPROTO;
 	uint8_t *p = nbd_put64(c->out + c->out_bytes, export_bytes(c->nbd));
-	nbd_put16(p, export_flags(c->nbd));
+	nbd_put16(p, export_flags(c));
 	c->out_bytes += 10;
 	if (!c->no_zeroes) {
 		memset(c->out + c->out_bytes, 0, 124);
@@ -97,7 +100,7 @@ static void info(struct nf__nbd_conn *c, uint32_t option, const uint8_t *data, u
 	}
 	uint8_t *p = nbd_put16(what, NBD_INFO_EXPORT);
 	p = nbd_put64(p, export_bytes(c->nbd));
-	nbd_put16(p, export_flags(c->nbd));
+	nbd_put16(p, export_flags(c));
 	reply(c, option, NBD_REP_INFO, what, 12);
 	p = nbd_put16(what, NBD_INFO_BLOCK_SIZE);
 	p = nbd_put32(p, NF_SECTOR_BYTES);
@@ -126,7 +129,11 @@ static int take_option(struct nf__nbd_conn *c, uint32_t option, const uint8_t *d
 	case NBD_OPT_GO:
 		info(c, option, data, bytes);
 		return 0;
-	default: /* TLS, structured replies, metadata contexts */
+	case NBD_OPT_STRUCTURED_REPLY:
+		c->is_structured |= bytes == 0;
+		reply(c, option, bytes ? NBD_REP_ERR_INVALID : NBD_REP_ACK, NULL, 0);
+		return 0;
+	default: /* TLS, metadata contexts */
 		reply(c, option, NBD_REP_ERR_UNSUP, NULL, 0);
 		return 0;
 	}

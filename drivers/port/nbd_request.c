@@ -34,17 +34,58 @@ void nf__nbd_request_free(struct nf__nbd_request *r)
 	c->unanswered--;
 }
 
+/* The pages may be a peer's and change while we look: then it was a hole when we looked. */
+static bool is_zero(const uint8_t *p, uint64_t bytes)
+{
+	uint64_t head[2]; /* a range is 512 bytes at least */
+	memcpy(head, p, sizeof(head));
+	return (head[0] | head[1]) == 0 && !memcmp(p, p + sizeof(head), bytes - sizeof(head));
+}
+
+static void reply_simple(struct nf__nbd_request *r)
+{
+	uint8_t *p = nbd_put32(r->reply, NBD_SIMPLE_REPLY_MAGIC);
+	p = nbd_put32(p, wire_error(r->error));
+	p = nbd_put64(p, r->cookie);
+	r->head_bytes = (uint8_t)(p - r->reply);
+}
+
+/* A read's only chunk: its bytes, or that they are all zero, which need not be carried, or why
+ * there are none. */
+static void reply_chunk(struct nf__nbd_request *r)
+{
+	bool is_hole = r->data_bytes && is_zero(r->mem, r->bytes);
+	uint16_t type = r->error  ? NBD_REPLY_TYPE_ERROR
+			: is_hole ? NBD_REPLY_TYPE_OFFSET_HOLE
+				  : NBD_REPLY_TYPE_OFFSET_DATA;
+	uint64_t bytes = r->error ? 6 : is_hole ? 12 : 8 + r->data_bytes;
+	uint8_t *p = nbd_put32(r->reply, NBD_STRUCTURED_REPLY_MAGIC);
+	p = nbd_put16(nbd_put16(p, NBD_REPLY_FLAG_DONE), type);
+	p = nbd_put32(nbd_put64(p, r->cookie), (uint32_t)bytes);
+	if (r->error)
+		p = nbd_put16(nbd_put32(p, wire_error(r->error)), 0); /* and no words to it */
+	else
+		p = nbd_put64(p, r->offset);
+	if (is_hole) {
+		p = nbd_put32(p, (uint32_t)r->bytes);
+		r->data_bytes = 0;
+	}
+	r->head_bytes = (uint8_t)(p - r->reply);
+}
+
 void nf__nbd_request_end(struct nf__nbd_request *r)
 {
 	if (r->conn->fd < 0) { /* nobody listens any more */
 		nf__nbd_request_free(r);
 		return;
 	}
-	uint8_t *p = nbd_put32(r->reply, NBD_SIMPLE_REPLY_MAGIC);
-	p = nbd_put32(p, wire_error(r->error));
-	nbd_put64(p, r->cookie);
 	r->sent = 0;
-	if (r->type != NBD_CMD_READ || r->error)
+	r->data_bytes = r->type == NBD_CMD_READ && !r->error ? r->bytes : 0;
+	if (r->type == NBD_CMD_READ && r->conn->is_structured)
+		reply_chunk(r);
+	else
+		reply_simple(r);
+	if (!r->data_bytes)
 		nf__nbd_memory_give(r);
 	nf__nbd_append(&r->conn->replies, r);
 }
@@ -68,14 +109,17 @@ static int check_range(const struct nf__nbd *n, uint16_t type, uint64_t offset, 
 }
 
 /* 0 or the error it is answered with. */
-static int check(const struct nf__nbd *n, uint16_t type, uint16_t flags, uint64_t offset,
+static int check(const struct nf__nbd_conn *c, uint16_t type, uint16_t flags, uint64_t offset,
 		 uint64_t bytes)
 {
+	const struct nf__nbd *n = c->nbd;
 	bool is_change = type == NBD_CMD_WRITE || type == NBD_CMD_TRIM ||
 			 type == NBD_CMD_WRITE_ZEROES;
 	uint16_t known = NBD_CMD_FLAG_FUA;
 	if (type == NBD_CMD_WRITE_ZEROES)
 		known |= NBD_CMD_FLAG_NO_HOLE;
+	if (type == NBD_CMD_READ && c->is_structured)
+		known |= NBD_CMD_FLAG_DF; /* there is never more than one chunk */
 	if (flags & ~known)
 		return -EINVAL;
 	if (type == NBD_CMD_FLUSH)
@@ -139,7 +183,7 @@ int nf__nbd_request_begin(struct nf__nbd_conn *c, const uint8_t *header)
 		return -EPROTO; /* its payload is more than we would read to throw away */
 	if (!r)
 		return -EAGAIN;
-	int error = check(c->nbd, type, flags, offset, bytes);
+	int error = check(c, type, flags, offset, bytes);
 	*r = (struct nf__nbd_request){
 		.conn = c,
 		.next = r->next,

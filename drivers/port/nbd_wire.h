@@ -12,6 +12,7 @@
 #define NBD_REP_MAGIC 0x3e889045565a9ull
 #define NBD_REQUEST_MAGIC 0x25609513u
 #define NBD_SIMPLE_REPLY_MAGIC 0x67446698u
+#define NBD_STRUCTURED_REPLY_MAGIC 0x668e33efu
 
 #define NBD_FLAG_FIXED_NEWSTYLE 0x1u
 #define NBD_FLAG_NO_ZEROES 0x2u
@@ -22,6 +23,7 @@
 #define NBD_FLAG_SEND_FUA 0x008u
 #define NBD_FLAG_SEND_TRIM 0x020u
 #define NBD_FLAG_SEND_WRITE_ZEROES 0x040u
+#define NBD_FLAG_SEND_DF 0x080u
 #define NBD_FLAG_CAN_MULTI_CONN 0x100u
 
 enum nbd_opt {
@@ -30,6 +32,7 @@ enum nbd_opt {
 	NBD_OPT_LIST = 3,
 	NBD_OPT_INFO = 6,
 	NBD_OPT_GO = 7,
+	NBD_OPT_STRUCTURED_REPLY = 8,
 };
 
 #define NBD_REP_ACK 1u
@@ -54,6 +57,15 @@ enum nbd_cmd {
 
 #define NBD_CMD_FLAG_FUA 0x1u
 #define NBD_CMD_FLAG_NO_HOLE 0x2u
+#define NBD_CMD_FLAG_DF 0x4u
+
+#define NBD_REPLY_FLAG_DONE 0x1u /* the last chunk of a structured reply */
+
+enum nbd_reply_type {
+	NBD_REPLY_TYPE_OFFSET_DATA = 1,
+	NBD_REPLY_TYPE_OFFSET_HOLE = 2,
+	NBD_REPLY_TYPE_ERROR = 0x8001,
+};
 
 enum nbd_error {
 	NBD_OK = 0,
@@ -67,7 +79,9 @@ enum nbd_error {
 
 #define NBD_OPTION_HEADER_BYTES 16u /* magic, option, length */
 #define NBD_REQUEST_BYTES 28u	    /* magic, flags, type, cookie, offset, length */
-#define NBD_REPLY_BYTES 16u	    /* magic, error, cookie */
+#define NBD_REPLY_BYTES 16u	    /* simple: magic, error, cookie */
+#define NBD_CHUNK_BYTES 20u	    /* structured: magic, flags, type, cookie, length */
+#define NBD_HEAD_BYTES_MAX 32u	    /* of a reply, before data: a chunk's and a hole's 12 */
 #define NBD_NAME_MAX 4096u	    /* the longest the specification allows */
 
 static inline uint16_t nbd_get16(const uint8_t *p)

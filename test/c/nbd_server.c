@@ -43,8 +43,8 @@ static void options(void)
 	ok(send_option(fd, NBD_OPT_LIST, "x", 1) && get_reply(fd, 3) == NBD_REP_ERR_INVALID,
 	   "LIST with data is invalid");
 	ok(send_option(fd, 5, NULL, 0) && get_reply(fd, 5) == NBD_REP_ERR_UNSUP, "no TLS");
-	ok(send_option(fd, 8, NULL, 0) && get_reply(fd, 8) == NBD_REP_ERR_UNSUP,
-	   "no structured replies");
+	ok(send_option(fd, 8, "x", 1) && get_reply(fd, 8) == NBD_REP_ERR_INVALID,
+	   "structured replies take no data");
 	ok(send_option(fd, 0xffffffff, "abc", 3) && get_reply(fd, 0xffffffff) == NBD_REP_ERR_UNSUP,
 	   "nor what is unknown");
 	nbd_put32(go, 0xfffffff0);
@@ -169,6 +169,62 @@ static void requests(void)
 	ok(send_request(fd, NBD_CMD_DISC, 0, 0, 0, 0) && get_answer(fd, &cookie) == 0 &&
 		   get_bytes(fd, back, 4096) && is_closed(fd),
 	   "what was asked before DISC is answered");
+	close(fd);
+}
+
+/* The one chunk a read is answered with: its type, or -1; *bytes that follow its header. */
+static int get_chunk(int fd, uint64_t cookie, uint32_t *bytes)
+{
+	uint8_t h[NBD_CHUNK_BYTES];
+	if (!get_bytes(fd, h, sizeof(h)) || nbd_get32(h) != NBD_STRUCTURED_REPLY_MAGIC ||
+	    nbd_get16(h + 4) != NBD_REPLY_FLAG_DONE || nbd_get64(h + 8) != cookie)
+		return -1;
+	*bytes = nbd_get32(h + 16);
+	return nbd_get16(h + 6);
+}
+
+static int read_chunk(int fd, uint16_t flags, uint64_t offset, uint32_t length, uint32_t *bytes)
+{
+	return send_request(fd, NBD_CMD_READ, flags, offset ^ 77, offset, length)
+		       ? get_chunk(fd, offset ^ 77, bytes)
+		       : -1;
+}
+
+static void structured(void)
+{
+	uint8_t h[12];
+	uint32_t bytes = 0;
+	int fd = client_hello(&s);
+	ok(send_option(fd, NBD_OPT_STRUCTURED_REPLY, NULL, 0) &&
+		   get_reply(fd, NBD_OPT_STRUCTURED_REPLY) == NBD_REP_ACK &&
+		   send_option(fd, NBD_OPT_EXPORT_NAME, NULL, 0) && get_bytes(fd, h, 10),
+	   "structured: agreed on");
+	is(nbd_get16(h + 8), 0x1ed, "structured: reads may be asked for in one piece");
+	memset(data, 0, MIB);
+	data[MIB - 1] = 1;
+	is(write_at(fd, 0, MIB, data, MIB), 0, "structured: a write's answer is a simple one");
+	is(ask(fd, NBD_CMD_TRIM, 0, MIB, 512), 0, "structured: a trim's too");
+	is(write_at(fd, 0, MIB, data, 512), 0, "structured: zeros");
+	is(read_chunk(fd, 0, MIB, MIB, &bytes), NBD_REPLY_TYPE_OFFSET_DATA, "structured: bytes");
+	ok(bytes == 8 + MIB && get_bytes(fd, h, 8) && nbd_get64(h) == MIB &&
+		   get_bytes(fd, back, MIB) && !memcmp(back, data, MIB),
+	   "structured: all of them, the last of which is no zero");
+	is(read_chunk(fd, NBD_CMD_FLAG_DF, MIB, MIB - 512, &bytes), NBD_REPLY_TYPE_OFFSET_HOLE,
+	   "structured: zeros are a hole");
+	ok(bytes == 12 && get_bytes(fd, h, 12) && nbd_get64(h) == MIB &&
+		   nbd_get32(h + 8) == MIB - 512,
+	   "structured: of that offset and size");
+	is(read_chunk(fd, 0, DISK_MIB * MIB, 512, &bytes), NBD_REPLY_TYPE_ERROR,
+	   "structured: a read behind the end");
+	ok(bytes == 6 && get_bytes(fd, h, 6) && nbd_get32(h) == NBD_EINVAL && !nbd_get16(h + 4),
+	   "structured: is refused in a chunk");
+	is(ask(fd, NBD_CMD_FLUSH, NBD_CMD_FLAG_DF, 0, 0), NBD_EINVAL,
+	   "structured: no other request is asked for in one piece");
+	is(ask(fd, NBD_CMD_FLUSH, 0, 0, 0), 0, "structured: and it goes on");
+	close(fd);
+	fd = client_open(&s, NULL, NULL);
+	is(ask(fd, NBD_CMD_READ, NBD_CMD_FLAG_DF, 0, 512), NBD_EINVAL,
+	   "without agreement there is no such flag");
 	close(fd);
 }
 
@@ -303,6 +359,7 @@ int main(void)
 			break;
 		options();
 		requests();
+		structured();
 		hostile_hello();
 		slow_hello();
 		wrong_requests();

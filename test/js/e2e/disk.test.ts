@@ -137,7 +137,8 @@ needs('qemu-img')('qemu-img, qemu-io and nbdcopy use it as any server', async (t
   ]);
   t.is(odd.code, 0, odd.output);
   t.notRegex(odd.output, /fail|mismatch/i);
-  if (spawnSync('sh', ['-c', 'command -v nbdcopy']).status !== 0) return;
+  if (spawnSync('sh', ['-c', 'command -v nbdcopy nbdinfo']).status !== 0) return;
+  t.regex((await run(['nbdinfo', uri(socket)])).output, /structured/, 'replies as agreed');
   const out = await run(['nbdcopy', uri(socket), join(dir, 'out')]);
   t.is(out.code, 0, out.output);
   t.is(sha(readFileSync(join(dir, 'out'))), sha(readFileSync(join(dir, 'd'))));
