@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A hostile back against blkfront: groups 1, 2, 4, 12, 14 and 17. */
+/* A hostile back against blkfront: groups 1 to 4, 12 to 14 and 17. */
 #include "tap.h"
 
 #include "../peer/blkhostile.h"
@@ -96,6 +96,85 @@ static void statuses(void)
 	}
 }
 
+static bool until_asked(uint32_t count)
+{
+	for (int i = 0; i < 25000 && nf_load_acquire(&s.h.shared->req_prod) != count &&
+			blkrig_phase(s.real) == NF_BLK_RUNNING;
+	     i++)
+		blkrig_linger(&s.b, 1);
+	return nf_load_acquire(&s.h.shared->req_prod) == count;
+}
+
+static uint64_t id_at(uint32_t idx)
+{
+	union nf_blk_slot slot = {0};
+	nf__blk_slot_load(0, bh_slot(&s.h, idx), &slot);
+	return slot.rw.id;
+}
+
+/* 2, 13: event indices anywhere, notifications of nothing; every answer is found all the same. */
+static void events(void)
+{
+	static const uint32_t lies[] = {0, 1, 0x7fffffff, 0x80000000u, 0xffffffffu};
+	bool good = true;
+	begin("events");
+	for (uint32_t i = 0; i < 100 && good; i++) {
+		nf_store_relaxed(&s.h.shared->req_event, lies[i % 5]);
+		nf_store_relaxed(&s.h.shared->rsp_event, lies[(i + 2) % 5]);
+		for (uint32_t k = 0; k < 200; k++)
+			bh_kick(&s.h);
+		bh_rsp(&s.h, id_at(i), NF_BLK_READ, 0);
+		bh_push(&s.h);
+		good = blkrig_wait(&s.b, s.real, 0, &req, 1, 5000) == 0;
+		blkrig_post(&s.b, s.real, 0, &req, 1);
+		good = good && until_asked(i + 2);
+	}
+	ok(good, "events: a hundred requests asked and answered");
+	ok(blkscene_survived(&s), "events: it goes on");
+	ok(blkscene_end(&s, false), "events: nothing is left");
+}
+
+static uint32_t race_stop;
+
+static void *race(void *arg)
+{
+	uint32_t x = 1;
+	(void)arg;
+	while (!nf_load_acquire(&race_stop)) {
+		x = x * 1664525u + 1013904223u;
+		uint32_t *shared = bh_slot(&s.h, x >> 20);
+		nf_store_relaxed(&shared[x >> 16 & 3], x >> 8 & 31);
+	}
+	return NULL;
+}
+
+/* 3: responses that change while they are read. It believes what it read first, or stops. */
+static void double_fetch(void)
+{
+	pthread_t thread;
+	begin("double fetch");
+	nf_store_release(&race_stop, 0);
+	pthread_create(&thread, NULL, race, NULL);
+	for (uint32_t i = 0; i < 200 && blkrig_phase(s.real) == NF_BLK_RUNNING; i++) {
+		bh_rsp(&s.h, id_at(i), NF_BLK_READ, 0);
+		bh_push(&s.h);
+		for (int k = 0; k < 20 && blkrig_result(s.real, 0, &req) == 1; k++)
+			blkrig_linger(&s.b, 1);
+		if (blkrig_result(s.real, 0, &req) == 1)
+			break; /* what was read is nobody's answer, and was told so */
+		blkrig_post(&s.b, s.real, 0, &req, 1);
+		(void)until_asked(i + 2);
+	}
+	nf_store_release(&race_stop, 1);
+	pthread_join(thread, NULL);
+	int phase = blkrig_phase(s.real);
+	ok(phase == NF_BLK_FAILED || phase == NF_BLK_RUNNING, "double fetch: phase %d", phase);
+	uint8_t page[4096] = {1};
+	is(blkrig_do(&s.b, s.bystander.front, NF_BLKOP_WRITE, 0, page, sizeof(page)), 0,
+	   "double fetch: the bystander goes on");
+	ok(blkscene_end(&s, false), "double fetch: nothing is left");
+}
+
 /* 12: what the back says of its disk. */
 static void keys(void)
 {
@@ -170,6 +249,8 @@ int main(void)
 	responses();
 	duplicate();
 	statuses();
+	events();
+	double_fetch();
 	keys();
 	offers();
 	deaths();

@@ -123,6 +123,8 @@ int bh_front_publish(struct blkhostile *h)
 			rc = rc ? rc : bh_key(h, key, "%u", h->table_gref);
 		}
 	}
+	if (rc == 0 && h->opt.lie_key)
+		rc = bh_key(h, h->opt.lie_key, "%s", h->opt.lie);
 	return rc ? rc : bh_state(h, NF_XENBUS_INITIALISED);
 }
 

@@ -21,6 +21,8 @@ struct blkhostile_options {
 	bool no_indirect;	 /* back: does not offer it */
 	uint64_t sectors;	 /* back: 0: 32768 */
 	uint32_t registered_lie; /* front: publishes this count in place of the true one */
+	const char *lie_key;	 /* front: this one of its keys says lie; NULL: none */
+	const char *lie;
 };
 
 struct blkhostile {
