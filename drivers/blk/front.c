@@ -41,6 +41,8 @@ static int front_prepare(struct nf_blkfront *f)
 	if (rc)
 		return rc;
 	nf__blk_features_meet(&f->e.own, &f->offered, &f->agreed);
+	/* a stock back says it when it is Connected, and looks for ours before that */
+	f->agreed.persistent = f->e.own.persistent;
 	if (f->e.own.registered_only && !f->agreed.registered_only)
 		return nf__blk_end_fail(&f->e, -EPROTO,
 					"the back does not offer registered grants only");
@@ -100,6 +102,7 @@ static int front_connect(struct nf_blkfront *f)
 		return rc;
 	f->offered = said;
 	f->agreed.disk = said.disk;
+	f->agreed.persistent = f->agreed.persistent && said.persistent;
 	f->agreed.indirect = f->e.own.indirect < said.indirect ? f->e.own.indirect : said.indirect;
 	f->grants = f->agreed.registered   ? NF_BLK_GRANTS_STATIC
 		    : f->agreed.persistent ? NF_BLK_GRANTS_PERSISTENT

@@ -157,6 +157,8 @@ int nf__blk_disk_read(struct nf_blk_end *e, struct nf_blk_features *out)
 	if (rc == 0)
 		rc = flag_read(e, "feature-barrier", &f.disk.barrier);
 	if (rc == 0)
+		rc = flag_read(e, "feature-persistent", &f.persistent);
+	if (rc == 0)
 		rc = discard_read(e, &f.disk);
 	if (rc == 0)
 		rc = u32_read(e, "", "feature-max-indirect-segments", 0, UINT32_MAX, 0,

@@ -227,6 +227,17 @@ static void offers(void)
 	}
 }
 
+/* Linux' back looks for the front's feature-persistent before it offers its own. */
+static void late_offer(void)
+{
+	const struct blkhostile_options opt = {.persistent_late = true};
+	if (!ok(blkscene_back(&s, &opt, NULL), "a back that offers when it is Connected"))
+		diag("%s", s.why);
+	is(nf_blkfront_grants(s.real->front), NF_BLK_GRANTS_PERSISTENT, "is taken at its word");
+	ok(blkscene_survived(&s), "and the device runs");
+	ok(blkscene_end(&s, false), "nothing is left");
+}
+
 /* 14, 17: it dies, or keeps what it maps. */
 static void deaths(void)
 {
@@ -253,6 +264,7 @@ int main(void)
 	double_fetch();
 	keys();
 	offers();
+	late_offer();
 	deaths();
 	blkscene_close(&s);
 	return done();

@@ -144,7 +144,8 @@ int bh_back_open(struct blkhostile *h, struct blkrig *rig, uint16_t domid, uint1
 	snprintf(h->path, sizeof(h->path), "/local/domain/%u/backend/vbd/%u/%u", domid, front,
 		 devid);
 	snprintf(h->other, sizeof(h->other), "/local/domain/%u/device/vbd/%u", front, devid);
-	rc = rc ? rc : bh_key(h, "feature-persistent", "%d", h->opt.persistent);
+	if (rc == 0 && !h->opt.persistent_late)
+		rc = bh_key(h, "feature-persistent", "%d", h->opt.persistent);
 	rc = rc ? rc : bh_key(h, "feature-nestfront-registered", "%d", h->opt.registered);
 	return rc ? rc : bh_state(h, NF_XENBUS_INITWAIT);
 }
@@ -177,6 +178,8 @@ int bh_back_connect(struct blkhostile *h)
 	rc = rc ? rc : bh_key(h, "feature-flush-cache", "1");
 	if (rc == 0 && !h->opt.no_indirect)
 		rc = bh_key(h, "feature-max-indirect-segments", "64");
+	if (rc == 0 && h->opt.persistent_late)
+		rc = bh_key(h, "feature-persistent", "%u", read_number(h, "feature-persistent"));
 	return rc ? rc : bh_state(h, NF_XENBUS_CONNECTED);
 }
 

@@ -19,6 +19,7 @@ struct blkhostile_options {
 	uint32_t abi;
 	bool persistent, registered, registered_only;
 	bool no_indirect;	 /* back: does not offer it */
+	bool persistent_late;	 /* back: as Linux: not before 4, and then what the front said */
 	uint64_t sectors;	 /* back: 0: 32768 */
 	uint32_t registered_lie; /* front: publishes this count in place of the true one */
 	const char *lie_key;	 /* front: this one of its keys says lie; NULL: none */
