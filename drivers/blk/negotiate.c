@@ -27,23 +27,21 @@ static int key_path(struct nf_blk_end *e, const char *prefix, const char *key, c
 	return nf_device_key(&e->dev, false, name, path);
 }
 
+/* Posts it: transact settles. */
 static int own_write(struct nf_blk_end *e, uint32_t tx, const char *prefix, const char *key,
 		     uint64_t value)
 {
-	char path[NF_STORE_PATH_MAX];
+	char path[NF_STORE_PATH_MAX], text[24];
+	snprintf(text, sizeof(text), "%" PRIu64, value);
 	int rc = key_path(e, prefix, key, path);
-	if (rc == 0)
-		rc = nf_store_writef(e->cfg.store, tx, path, "%" PRIu64, value);
-	return rc < 0 ? rc : 0;
+	return rc < 0 ? rc : nf_store_post_write(e->cfg.store, tx, path, text);
 }
 
 static int own_rm(struct nf_blk_end *e, uint32_t tx, const char *prefix, const char *key)
 {
 	char path[NF_STORE_PATH_MAX];
 	int rc = key_path(e, prefix, key, path);
-	if (rc == 0)
-		rc = nf_store_rm(e->cfg.store, tx, path);
-	return rc == -ENOENT || rc > 0 ? 0 : rc;
+	return rc < 0 ? rc : nf_store_post_rm(e->cfg.store, tx, path);
 }
 
 /* One key of an offer or of a publication; a key that is not meant to be there goes. */
@@ -109,16 +107,19 @@ static int transact(struct nf_blk_end *e,
 		    int (*body)(struct nf_blk_end *e, uint32_t tx, const void *arg),
 		    const void *arg)
 {
-	char state[NF_STORE_PATH_MAX], old[16];
+	char state[NF_STORE_PATH_MAX];
 	int rc = nf_device_key(&e->dev, false, "state", state);
 	for (int i = 0; rc == 0 && i < TX_RETRIES; i++) {
 		uint32_t tx;
 		rc = nf_store_tx_begin(e->cfg.store, &tx);
 		if (rc < 0)
 			return rc;
-		rc = nf_store_read(e->cfg.store, tx, state, old, sizeof(old));
-		if (rc >= 0)
+		rc = nf_store_post_read(e->cfg.store, tx, state);
+		if (rc == 0)
 			rc = body(e, tx, arg);
+		int settled = nf_store_settle(e->cfg.store);
+		if (rc == 0)
+			rc = settled;
 		int end = nf_store_tx_end(e->cfg.store, tx, rc == 0);
 		if (rc)
 			return rc;
@@ -207,9 +208,9 @@ static int publish_body(struct nf_blk_end *e, uint32_t tx, const void *arg)
 	if (rc == 0)
 		rc = nf_device_key(&e->dev, false, "protocol", path);
 	if (rc == 0)
-		rc = nf_store_write(e->cfg.store, tx, path,
-				    f->abi == NF_BLK_ABI_X86_32 ? NF_BLK_PROTO_X86_32
-								: NF_BLK_PROTO_X86_64);
+		rc = nf_store_post_write(e->cfg.store, tx, path,
+					 f->abi == NF_BLK_ABI_X86_32 ? NF_BLK_PROTO_X86_32
+								     : NF_BLK_PROTO_X86_64);
 	if (rc == 0)
 		rc = queue_write(e, tx, "", f, &p->refs[0], is_flat);
 	for (uint32_t i = 0; rc == 0 && i < NF_BLK_QUEUES_MAX; i++) {

@@ -64,7 +64,7 @@ static int number_read(struct nf_net_end *e, const char *key, uint32_t min, uint
 	return rc < 0 ? rc : 0;
 }
 
-int nf__features_read(struct nf_net_end *e, struct nf_net_features *out)
+static int features_take(struct nf_net_end *e, struct nf_net_features *out)
 {
 	struct nf_net_features f = {.mtu = e->own.mtu};
 	bool from_back = !e->dev.is_back;
@@ -95,17 +95,35 @@ int nf__features_read(struct nf_net_end *e, struct nf_net_features *out)
 	return 0;
 }
 
+int nf__features_read(struct nf_net_end *e, struct nf_net_features *out)
+{
+	const char *keys[FLAG_KEYS + 2];
+	bool from_back = !e->dev.is_back;
+	uint32_t n = 0;
+	for (size_t i = 0; i < FLAG_KEYS; i++)
+		if (from_back ? flag_keys[i].by_back : flag_keys[i].by_front)
+			keys[n++] = flag_keys[i].name;
+	keys[n++] = from_back ? "feature-rx-copy" : "request-rx-copy";
+	if (from_back)
+		keys[n++] = "multi-queue-max-queues";
+	nf_store_ahead_begin(e->cfg.store);
+	int rc = nf_store_ahead(e->cfg.store, e->dev.other_path, keys, n);
+	if (rc == 0)
+		rc = features_take(e, out);
+	nf_store_ahead_end(e->cfg.store);
+	return rc;
+}
+
+/* Posts it: body_end settles. */
 static int own_write(struct nf_net_end *e, uint32_t tx, const char *prefix, const char *key,
 		     uint32_t value)
 {
 	char path[NF_STORE_PATH_MAX];
-	char name[64];
+	char name[64], text[16];
 	snprintf(name, sizeof(name), "%s%s", prefix, key);
+	snprintf(text, sizeof(text), "%u", value);
 	int rc = nf_device_key(&e->dev, false, name, path);
-	if (rc < 0)
-		return rc;
-	rc = nf_store_writef(e->cfg.store, tx, path, "%u", value);
-	return rc < 0 ? rc : 0;
+	return rc < 0 ? rc : nf_store_post_write(e->cfg.store, tx, path, text);
 }
 
 static int flags_write(struct nf_net_end *e, uint32_t tx, const struct nf_net_features *f)
@@ -123,14 +141,12 @@ static int flags_write(struct nf_net_end *e, uint32_t tx, const struct nf_net_fe
 }
 
 /* Keys go only into a node that is there: writing would make a removed device anew, as a ghost that
- * nobody removes. 0 or -ENOENT; the transaction conflicts when it goes meanwhile. */
+ * nobody removes. Settling says -ENOENT; the transaction conflicts when it goes meanwhile. */
 static int node_is_there(struct nf_net_end *e, uint32_t tx)
 {
-	char path[NF_STORE_PATH_MAX], state[16];
+	char path[NF_STORE_PATH_MAX];
 	int rc = nf_device_key(&e->dev, false, "state", path);
-	if (rc == 0)
-		rc = nf_store_read(e->cfg.store, tx, path, state, sizeof(state));
-	return rc >= 0 || rc == -ERANGE ? 0 : rc;
+	return rc < 0 ? rc : nf_store_post_read(e->cfg.store, tx, path);
 }
 
 static int offer_body(struct nf_net_end *e, uint32_t tx, const struct nf_net_features *offer)
@@ -147,9 +163,13 @@ static int offer_body(struct nf_net_end *e, uint32_t tx, const struct nf_net_fea
 	return rc;
 }
 
-/* Ends tx: commits after rc 0. 1: a conflict, again. */
+/* Carries out what rc 0 posted, and ends tx: commits when all of it was done. 1: a conflict, again.
+ */
 static int body_end(struct nf_net_end *e, uint32_t tx, int rc)
 {
+	int settled = nf_store_settle(e->cfg.store);
+	if (rc == 0)
+		rc = settled;
 	int end = nf_store_tx_end(e->cfg.store, tx, rc == 0);
 	if (rc)
 		return rc;
@@ -178,9 +198,7 @@ static int own_rm(struct nf_net_end *e, uint32_t tx, const char *prefix, const c
 	char name[64];
 	snprintf(name, sizeof(name), "%s%s", prefix, key);
 	int rc = nf_device_key(&e->dev, false, name, path);
-	if (rc == 0)
-		rc = nf_store_rm(e->cfg.store, tx, path);
-	return rc == -ENOENT || rc > 0 ? 0 : rc;
+	return rc < 0 ? rc : nf_store_post_rm(e->cfg.store, tx, path);
 }
 
 /* Removes a queue's keys an earlier connection left: all of them, or its other kind of channel. */

@@ -55,9 +55,19 @@ static int ctrl_read(struct nf_net_end *e, struct nf_ctrl_refs *ctrl)
 	return ref_read(e, "", "event-channel-ctrl", 0, PORT_MAX, &ctrl->port, NULL);
 }
 
-int nf__front_read(struct nf_net_end *e, const struct nf_net_features *offered,
-		   struct nf_net_features *f, struct nf_net_refs *refs, uint32_t *queues,
-		   struct nf_ctrl_refs *ctrl)
+/* What front_take is going to ask for, of a front with one queue. */
+static int front_ahead(struct nf_net_end *e)
+{
+	static const char *const keys[] = {
+		"multi-queue-num-queues", "tx-ring-ref",   "rx-ring-ref",   "event-channel-tx",
+		"event-channel-rx",	  "event-channel", "ctrl-ring-ref", "event-channel-ctrl"};
+	return nf_store_ahead(e->cfg.store, e->dev.other_path, keys,
+			      sizeof(keys) / sizeof(keys[0]));
+}
+
+static int front_take(struct nf_net_end *e, const struct nf_net_features *offered,
+		      struct nf_net_features *f, struct nf_net_refs *refs, uint32_t *queues,
+		      struct nf_ctrl_refs *ctrl)
 {
 	struct nf_net_features wish;
 	struct nf_net_refs got[NF_NET_QUEUES_MAX];
@@ -93,4 +103,16 @@ int nf__front_read(struct nf_net_end *e, const struct nf_net_features *offered,
 	*queues = count;
 	nf__features_meet(&wish, offered, f);
 	return 0;
+}
+
+int nf__front_read(struct nf_net_end *e, const struct nf_net_features *offered,
+		   struct nf_net_features *f, struct nf_net_refs *refs, uint32_t *queues,
+		   struct nf_ctrl_refs *ctrl)
+{
+	nf_store_ahead_begin(e->cfg.store);
+	int rc = front_ahead(e);
+	if (rc == 0)
+		rc = front_take(e, offered, f, refs, queues, ctrl);
+	nf_store_ahead_end(e->cfg.store);
+	return rc;
 }

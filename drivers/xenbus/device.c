@@ -119,6 +119,40 @@ static int read_state(struct nf_device *d, uint32_t tx, bool other)
 	return rc < 0 ? rc : (int)v;
 }
 
+/* Both ends' nodes as they are now, each in one go. */
+static int read_nodes(struct nf_device *d)
+{
+	static const char *const of_front[] = {"backend-id", "backend", "state"};
+	static const char *const of_back[] = {"frontend-id", "frontend", "state"};
+
+	int rc = nf_store_ahead(d->store, d->path, d->is_back ? of_back : of_front, 3);
+	if (rc == 0)
+		rc = read_other(d);
+	if (rc == 0)
+		rc = nf_store_ahead(d->store, d->other_path, d->is_back ? of_front : of_back, 3);
+	if (rc == 0)
+		rc = check_mutual(d);
+	if (rc == 0)
+		rc = read_state(d, 0, false);
+	if (rc < 0)
+		return rc;
+	d->state = (enum nf_xenbus_state)rc;
+	rc = nf_device_look(d);
+	return rc < 0 ? rc : 0;
+}
+
+/* A store that is gone, or has no such watch any more, leaves nothing to undo. */
+static void unwatch_states(struct nf_device *d)
+{
+	char key[NF_STORE_PATH_MAX];
+
+	if (nf_device_key(d, false, "state", key) == 0)
+		(void)nf_store_post_watch(d->store, key, d->token, 0);
+	if (nf_device_key(d, true, "state", key) == 0)
+		(void)nf_store_post_watch(d->store, key, d->token, 0);
+	(void)nf_store_settle(d->store);
+}
+
 static int watch_states(struct nf_device *d)
 {
 	char ours[NF_STORE_PATH_MAX], theirs[NF_STORE_PATH_MAX];
@@ -127,12 +161,13 @@ static int watch_states(struct nf_device *d)
 	if (rc == 0)
 		rc = nf_device_key(d, true, "state", theirs);
 	if (rc == 0)
-		rc = nf_store_watch(d->store, ours, d->token);
+		rc = nf_store_post_watch(d->store, ours, d->token, 1);
+	if (rc == 0)
+		rc = nf_store_post_watch(d->store, theirs, d->token, 1);
+	if (rc == 0)
+		rc = nf_store_settle(d->store);
 	if (rc < 0)
-		return rc;
-	rc = nf_store_watch(d->store, theirs, d->token);
-	if (rc < 0)
-		nf_store_unwatch(d->store, ours, d->token);
+		unwatch_states(d);
 	return rc;
 }
 
@@ -146,18 +181,12 @@ int nf_device_open(struct nf_device *d, struct nf_layer *layer, struct nf_store 
 		return -EINVAL;
 	memcpy(n.path, path, strlen(path) + 1);
 	memcpy(n.token, token, strlen(token) + 1);
+	nf_store_ahead_begin(store);
 	int rc = parse_devid(path, &n.devid);
 	if (rc == 0)
-		rc = read_other(&n);
+		rc = read_nodes(&n);
+	nf_store_ahead_end(store);
 	if (rc == 0)
-		rc = check_mutual(&n);
-	if (rc == 0)
-		rc = read_state(&n, 0, false);
-	if (rc < 0)
-		return rc;
-	n.state = (enum nf_xenbus_state)rc;
-	rc = nf_device_look(&n);
-	if (rc >= 0)
 		rc = watch_states(&n);
 	if (rc < 0)
 		return rc;
@@ -167,15 +196,9 @@ int nf_device_open(struct nf_device *d, struct nf_layer *layer, struct nf_store 
 
 void nf_device_close(struct nf_device *d)
 {
-	char key[NF_STORE_PATH_MAX];
-
 	if (!d->store)
 		return;
-	/* a store that is gone or has no such watch any more leaves nothing to undo */
-	if (nf_device_key(d, false, "state", key) == 0)
-		nf_store_unwatch(d->store, key, d->token);
-	if (nf_device_key(d, true, "state", key) == 0)
-		nf_store_unwatch(d->store, key, d->token);
+	unwatch_states(d);
 	d->store = NULL;
 }
 
@@ -185,7 +208,7 @@ void nf_device_close(struct nf_device *d)
  */
 int nf_device_write(struct nf_device *d, const char *key, const char *value)
 {
-	char state[NF_STORE_PATH_MAX], path[NF_STORE_PATH_MAX], old[16];
+	char state[NF_STORE_PATH_MAX], path[NF_STORE_PATH_MAX];
 	int rc = nf_device_key(d, false, "state", state);
 
 	if (rc == 0)
@@ -196,9 +219,12 @@ int nf_device_write(struct nf_device *d, const char *key, const char *value)
 		rc = nf_store_tx_begin(d->store, &tx);
 		if (rc < 0)
 			return rc;
-		rc = nf_store_read(d->store, tx, state, old, sizeof(old));
-		if (rc >= 0 || rc == -ERANGE)
-			rc = nf_store_write(d->store, tx, path, value);
+		rc = nf_store_post_read(d->store, tx, state);
+		if (rc == 0)
+			rc = nf_store_post_write(d->store, tx, path, value);
+		int settled = nf_store_settle(d->store);
+		if (rc == 0)
+			rc = settled;
 		if (rc < 0) {
 			nf_store_tx_end(d->store, tx, 0);
 			return rc;

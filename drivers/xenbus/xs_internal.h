@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by xs.c (verbs), xs_io.c (messages) and xs_event.c (queued watch events). */
+/* Shared by xs.c (verbs), xs_post.c (several at once), xs_io.c (messages) and xs_event.c (queued
+ * watch events). */
 #ifndef NF_XS_INTERNAL_H
 #define NF_XS_INTERNAL_H
 
@@ -25,15 +26,24 @@ struct nf__xs_event {
 	char text[];
 };
 
+/* Requests a flight has at most. */
+#define NF__XS_FLIGHT 64u
+
+struct nf__xs_posts; /* xs_post.c */
+struct nf__xs_known; /* xs_post.c */
+
 struct nf_store {
 	int fd;
 	int pollfd;	   /* epoll over fd and wakefd: what nf_store_pollfd hands out */
 	int wakefd;	   /* readable while events are queued here */
 	bool is_socket;	   /* else a character device: /dev/xen/xenbus */
 	int error;	   /* 0 or sticky */
-	uint32_t seq;	   /* req_id of the request in progress, or of the last one */
+	uint32_t seq;	   /* req_id of the last request */
 	uint32_t answered; /* req_id of the last reply seen or request given up */
-	bool is_repeated;  /* that answer came twice */
+	/* Answers may come again, from a server that was killed and restarted: of the flight that
+	 * `answered` was in, whose first request is this, */
+	uint32_t again_from;
+	uint32_t again_next; /* in order: this one is next; 0: none came again yet */
 
 	/* message being received: header, then payload */
 	struct nf_xs_header in;
@@ -42,6 +52,10 @@ struct nf_store {
 
 	struct nf__xs_event *events, **events_tail;
 	uint32_t event_count;
+
+	struct nf__xs_posts *posts; /* NULL: nothing was ever posted */
+	struct nf__xs_known *known; /* values read ahead */
+	uint32_t known_scopes;	    /* nf_store_ahead_begin not yet ended */
 };
 
 /* A reply as the verbs see it: borrowed from the store until the next call. */
@@ -49,6 +63,44 @@ struct nf__xs_reply {
 	const char *payload; /* NUL behind its last byte */
 	size_t bytes;
 };
+
+/* One request of a flight: where its message ends, and what it is. */
+struct nf__xs_leg {
+	uint32_t end;
+	uint16_t type;
+};
+
+/* Requests that are sent together and answered in order. A character device, the kernel's xenbus,
+ * takes one at a time. */
+struct nf__xs_flight {
+	const char *bytes;
+	const struct nf__xs_leg *legs;
+	uint32_t count;
+	uint32_t sent;	/* bytes */
+	uint32_t done;	/* answered */
+	uint32_t first; /* req_id of the first one */
+	/* Takes the answer to leg i from s->in and s->in_payload. */
+	void (*answer)(void *ctx, uint32_t i);
+	void *ctx;
+};
+
+/* Writes one message into to[cap], but for its req_id; its size, or -EINVAL when it is too long. */
+int nf__xs_build(char *to, size_t cap, enum nf_xs_type type, uint32_t tx, const struct iovec *parts,
+		 int count);
+/* Numbers the requests in bytes (those of f), sends them, waits for all answers. 0 or -errno: those
+ * from f->done on were not answered then. */
+int nf__xs_fly(struct nf_store *s, struct nf__xs_flight *f, char *bytes);
+/* What an answer of type NF_XS_ERROR says: negative. */
+int nf__xs_error_of(const char *name);
+
+/* Sends what was posted; its failure is nf_store_settle's to tell. 0, or the transport's error. */
+int nf__xs_posts_flush(struct nf_store *s);
+/* True: path was read ahead, and *rc is what nf_store_read(path, buf, cap) returns. */
+bool nf__xs_known_read(struct nf_store *s, const char *path, char *buf, size_t cap, int *rc);
+void nf__xs_known_drop(struct nf_store *s);
+/* A request of that type is made: a change makes what was read old. */
+void nf__xs_known_note(struct nf_store *s, enum nf_xs_type type);
+void nf__xs_posts_free(struct nf_store *s);
 
 /* Sends a request of count parts, waits for its reply, queues events on the way. 0 or -errno. */
 int nf__xs_call(struct nf_store *s, enum nf_xs_type type, uint32_t tx, const struct iovec *parts,

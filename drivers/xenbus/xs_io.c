@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages to and from a xenstored: one request at a time, watch events on the way. */
+/* Messages to and from a xenstored: flights of requests, watch events on the way. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -12,12 +12,6 @@
 #include "xs_internal.h"
 
 #define RECEIVE_BURST 64 /* messages one nf__xs_receive takes, so that a flood does not hold it */
-
-struct request {
-	char bytes[sizeof(struct nf_xs_header) + NF_XS_PAYLOAD_MAX];
-	size_t total, sent;
-	enum nf_xs_type type;
-};
 
 static int64_t now_ms(void)
 {
@@ -52,17 +46,26 @@ static ssize_t read_some(struct nf_store *s, void *to, size_t bytes)
 	}
 }
 
+/* How far a flight may be written now. */
+static uint32_t sendable(const struct nf_store *s, const struct nf__xs_flight *f)
+{
+	/* the kernel's xenbus takes the next message when the last one was answered */
+	return f->legs[s->is_socket ? f->count - 1 : f->done].end;
+}
+
 /* 0, or -ECONNRESET: no more can be written. What the server wrote before it went is still to be
  * read, so that is not sticky yet. */
-static int write_some(struct nf_store *s, struct request *r)
+static int write_some(struct nf_store *s, struct nf__xs_flight *f)
 {
-	while (r->sent < r->total) {
-		const char *from = r->bytes + r->sent;
-		size_t bytes = r->total - r->sent;
+	uint32_t until = sendable(s, f);
+
+	while (f->sent < until) {
+		const char *from = f->bytes + f->sent;
+		size_t bytes = until - f->sent;
 		ssize_t n = s->is_socket ? send(s->fd, from, bytes, MSG_DONTWAIT | MSG_NOSIGNAL)
 					 : write(s->fd, from, bytes);
 		if (n > 0)
-			r->sent += (size_t)n;
+			f->sent += (uint32_t)n;
 		else if (n < 0 && errno == EAGAIN)
 			return 0;
 		else if (n == 0 || errno != EINTR)
@@ -102,30 +105,43 @@ static int receive_message(struct nf_store *s)
 	return 1;
 }
 
-/*
- * Looks at the message just received. 1: it answers the request in progress; 0: an event (queued)
- * or the late answer to a request given up (dropped); or an error, sticky but for -ENOMEM.
- */
-static int classify(struct nf_store *s, const struct request *r)
+/* The answer of that number once more: a server killed after answers cannot know that they were
+ * sent, so the next one gives those of its last requests again, in order. 0 or -EPROTO. */
+static int take_again(struct nf_store *s, uint32_t id)
 {
+	bool in_flight = id - s->again_from <= s->answered - s->again_from;
+
+	if (s->answered == 0 || !in_flight || (s->again_next && id != s->again_next))
+		return fail(s, -EPROTO);
+	s->again_next = id + 1;
+	return 0;
+}
+
+/*
+ * Looks at the message just received. 1: it answers the next request of the flight; 0: an event
+ * (queued) or the late answer to a request given up (dropped); or an error, sticky but for -ENOMEM.
+ */
+static int classify(struct nf_store *s, const struct nf__xs_flight *f)
+{
+	uint32_t id = s->in.req_id;
+
 	if (s->in.type == NF_XS_WATCH_EVENT) {
 		int err = nf__xs_event_push(s);
 		return err == -EPROTO ? fail(s, err) : err;
 	}
 	/* answers come in order: only ids after the last one seen can, up to the last one sent */
-	uint32_t ahead = s->in.req_id - s->answered;
-	/* the last one again, once: a server killed after an answer cannot know that it was sent */
-	if (ahead == 0 && s->answered != 0 && !s->is_repeated) {
-		s->is_repeated = true;
+	if (id - s->answered - 1 >= s->seq - s->answered)
+		return take_again(s, id);
+	s->answered = id;
+	s->again_next = 0;
+	if (!f || id - f->first >= f->count) {
+		s->again_from = id;
 		return 0;
 	}
-	if (ahead == 0 || ahead > s->seq - s->answered)
-		return fail(s, -EPROTO);
-	s->answered = s->in.req_id;
-	s->is_repeated = false;
-	if (!r || s->in.req_id != s->seq)
-		return 0;
-	if (r->sent < r->total || (s->in.type != (uint32_t)r->type && s->in.type != NF_XS_ERROR))
+	s->again_from = f->first;
+	const struct nf__xs_leg *leg = &f->legs[f->done];
+	if (id - f->first != f->done || leg->end > f->sent ||
+	    (s->in.type != leg->type && s->in.type != NF_XS_ERROR))
 		return fail(s, -EPROTO);
 	return 1;
 }
@@ -144,72 +160,101 @@ int nf__xs_receive(struct nf_store *s)
 	return s->error;
 }
 
-static int build(struct nf_store *s, struct request *r, enum nf_xs_type type, uint32_t tx,
-		 const struct iovec *parts, int count)
+int nf__xs_build(char *to, size_t cap, enum nf_xs_type type, uint32_t tx, const struct iovec *parts,
+		 int count)
 {
 	struct nf_xs_header h = {.type = (uint32_t)type, .tx_id = tx};
+	size_t total = sizeof(h);
 
-	r->total = sizeof(h);
-	r->sent = 0;
-	r->type = type;
+	for (int i = 0; i < count; i++)
+		total += parts[i].iov_len;
+	if (total > cap || total > sizeof(h) + NF_XS_PAYLOAD_MAX)
+		return -EINVAL;
+	h.len = (uint32_t)(total - sizeof(h));
+	memcpy(to, &h, sizeof(h));
+	total = sizeof(h);
 	for (int i = 0; i < count; i++) {
-		if (parts[i].iov_len > sizeof(r->bytes) - r->total)
-			return -EINVAL;
-		memcpy(r->bytes + r->total, parts[i].iov_base, parts[i].iov_len);
-		r->total += parts[i].iov_len;
+		memcpy(to + total, parts[i].iov_base, parts[i].iov_len);
+		total += parts[i].iov_len;
 	}
-	h.len = (uint32_t)(r->total - sizeof(h));
-	h.req_id = ++s->seq;
-	memcpy(r->bytes, &h, sizeof(h));
-	return 0;
+	return (int)total;
 }
 
-/* Waits until the store can be read, or written while the request is not out. 0 or -ETIMEDOUT. */
-static int wait_io(struct nf_store *s, const struct request *r, int64_t deadline)
+/* Requests of which not one byte is out were never made. False: one is half out, which leaves the
+ * stream unusable; a late answer can be told by its id. */
+static bool take_back(struct nf_store *s, const struct nf__xs_flight *f)
+{
+	uint32_t whole = f->done;
+
+	while (whole < f->count && f->legs[whole].end <= f->sent)
+		whole++;
+	s->seq = f->first + whole - 1;
+	return f->sent == (whole ? f->legs[whole - 1].end : 0);
+}
+
+/* Waits until the store can be read, or written while a request is not out. 0 or -ETIMEDOUT. */
+static int wait_io(struct nf_store *s, const struct nf__xs_flight *f, int64_t deadline)
 {
 	struct pollfd p = {.fd = s->fd, .events = POLLIN};
 	int64_t left = deadline - now_ms();
 
-	if (r->sent < r->total)
+	if (f->sent < sendable(s, f))
 		p.events |= POLLOUT;
 	if (left > 0 && (poll(&p, 1, (int)left) >= 0 || errno == EINTR))
 		return 0;
-	/* half a request leaves the stream unusable; a late answer can be told by its id */
-	if (r->sent > 0 && r->sent < r->total)
-		return fail(s, -ETIMEDOUT);
-	if (r->sent == 0)
-		s->seq--;
-	return -ETIMEDOUT;
+	return take_back(s, f) ? -ETIMEDOUT : fail(s, -ETIMEDOUT);
 }
 
-/* Reading goes on while the request is being written: a server that is itself blocked writing
- * events to us would otherwise never take it. */
-static int exchange(struct nf_store *s, struct request *r)
+/* Reading goes on while requests are being written: a server that is itself blocked writing
+ * events to us would otherwise never take them. */
+static int exchange(struct nf_store *s, struct nf__xs_flight *f)
 {
 	int64_t deadline = now_ms() + NF_LAYER_TIMEOUT_MS;
 	int lost = 0;
 
-	for (;;) {
-		int written = write_some(s, r);
+	while (f->done < f->count) {
+		int written = write_some(s, f);
 		int rc = receive_message(s);
 		if (rc == 1) {
-			rc = classify(s, r);
-			if (rc == 1)
-				return lost;
+			rc = classify(s, f);
 			if (rc == -ENOMEM)
 				lost = rc; /* an event was lost: finish, then say so */
 			else if (rc < 0)
 				return rc;
+			if (rc != 1)
+				continue;
+			if (f->answer)
+				f->answer(f->ctx, f->done);
+			f->done++;
+			deadline = now_ms() + NF_LAYER_TIMEOUT_MS;
 			continue;
 		}
 		if (rc == 0)
-			rc = written < 0 ? fail(s, written) : wait_io(s, r, deadline);
+			rc = written < 0 ? fail(s, written) : wait_io(s, f, deadline);
 		if (rc < 0)
 			return rc;
 	}
+	return lost;
 }
 
-static int error_of(const char *name)
+int nf__xs_fly(struct nf_store *s, struct nf__xs_flight *f, char *bytes)
+{
+	uint32_t at = 0;
+
+	if (s->error)
+		return s->error;
+	f->bytes = bytes;
+	f->sent = f->done = 0;
+	f->first = s->seq + 1;
+	for (uint32_t i = 0; i < f->count; i++) {
+		s->seq++;
+		memcpy(bytes + at + offsetof(struct nf_xs_header, req_id), &s->seq, sizeof(s->seq));
+		at = f->legs[i].end;
+	}
+	return exchange(s, f);
+}
+
+int nf__xs_error_of(const char *name)
 {
 	static const struct {
 		const char *name;
@@ -233,17 +278,25 @@ static int error_of(const char *name)
 int nf__xs_call(struct nf_store *s, enum nf_xs_type type, uint32_t tx, const struct iovec *parts,
 		int count, struct nf__xs_reply *out)
 {
-	struct request r;
+	char bytes[sizeof(struct nf_xs_header) + NF_XS_PAYLOAD_MAX];
+	struct nf__xs_leg leg = {.type = (uint16_t)type};
+	struct nf__xs_flight f = {.legs = &leg, .count = 1};
 
 	if (s->error)
 		return s->error;
-	int rc = build(s, &r, type, tx, parts, count);
-	if (rc == 0)
-		rc = exchange(s, &r);
+	nf__xs_known_note(s, type);
+	int rc = nf__xs_posts_flush(s);
+	if (rc < 0)
+		return rc;
+	rc = nf__xs_build(bytes, sizeof(bytes), type, tx, parts, count);
+	if (rc < 0)
+		return rc;
+	leg.end = (uint32_t)rc;
+	rc = nf__xs_fly(s, &f, bytes);
 	if (rc < 0)
 		return rc;
 	if (s->in.type == NF_XS_ERROR)
-		return error_of(s->in_payload);
+		return nf__xs_error_of(s->in_payload);
 	if (out) {
 		out->payload = s->in_payload;
 		out->bytes = s->in.len;

@@ -1,40 +1,18 @@
 // SPDX-License-Identifier: MIT
 import { native, type NativeSeqSocket } from '../native.cjs';
 import type { StoreSocket } from '../store/connection.js';
-import { encodeMessage, XS } from '../store/wire.js';
+import { encodeMessage, XS, XS_HEADER_BYTES } from '../store/wire.js';
 import { Outbox } from './outbox.js';
+import { AT, isTooLong, requestAt } from './streamrequests.js';
+import type { RestoredStream, StreamFact, StreamPendingFact } from './streamrequests.js';
 import { TransactionLives } from './transactionlives.js';
 import type { Vault } from './vault.js';
 
-const HEADER_BYTES = 16;
-const AT = { type: 0, reqId: 4, length: 12 };
 /** How long half a request is left alone before we look for the rest. */
 const HALF_MS = 5;
 const HALF_MAX_MS = 100;
-
-/** What a hypervisor's successor learns of a store connection. */
-export interface StreamFact {
-  domid: number;
-  privileged: boolean;
-  fd: number;
-  /** Payloads of the WATCH requests that stand, each byte a character. */
-  watches: string[];
-}
-
-/** A request that is carried out but perhaps not answered. */
-export interface StreamPendingFact {
-  reqId: number;
-  /** Its answer, base64. */
-  answer: string;
-}
-
-export interface RestoredStream {
-  uid: number;
-  fact: StreamFact;
-  pending: StreamPendingFact | undefined;
-  /** How often this hypervisor was restarted. */
-  epoch: number;
-}
+/** Requests that are carried out, answered and taken out of the socket together. */
+const TOGETHER = 16;
 
 type Listeners = { data: (chunk: Buffer) => void } & Record<
   'drain' | 'error' | 'end' | 'close',
@@ -42,9 +20,10 @@ type Listeners = { data: (chunk: Buffer) => void } & Record<
 >;
 
 /**
- * A store client's stream whose requests stay in the socket until they are answered, one at a time,
- * so that the next process goes on with it. That one registers the watches again, which fires each
- * once; a transaction that was open ends with EAGAIN.
+ * A store client's stream whose requests stay in the socket until they are answered, so that the
+ * next process goes on with it: those that came together are carried out, written down and answered
+ * together. The next process registers the watches again, which fires each once; a transaction that
+ * was open ends with EAGAIN.
  */
 export class KeptStream implements StoreSocket {
   readonly uid: number;
@@ -55,11 +34,16 @@ export class KeptStream implements StoreSocket {
   readonly #watches: Set<string>;
   readonly #listeners: Partial<Listeners> = {};
   readonly #lives: TransactionLives;
-  #pending: StreamPendingFact | undefined;
-  /** Whole messages to write; the first ones may be the answer to what is still in the socket. */
+  /** A predecessor's answers, perhaps to what is in the socket now. */
+  #pending: readonly StreamPendingFact[];
+  /** Whole messages to write; the first ones may be answers to what is still in the socket. */
   readonly #out = new Outbox();
-  /** Bytes of the request being carried out; 0: none. */
+  /** Bytes of the requests being carried out; 0: none. */
   #inHand = 0;
+  /** To the request that was handed on last. */
+  #answer: Buffer | undefined;
+  /** Our reader wants no more until what it said is out. */
+  #isFull = false;
   #halfMs = HALF_MS;
   #timer: NodeJS.Timeout | undefined;
   #isBlocked = false;
@@ -80,7 +64,7 @@ export class KeptStream implements StoreSocket {
     this.#who = who;
     this.#watches = new Set(restored?.fact.watches);
     this.#lives = new TransactionLives(restored?.epoch ?? 0);
-    this.#pending = restored?.pending;
+    this.#pending = restored?.pending ?? [];
     this.#socket = new native.SeqSocket(
       fd,
       {
@@ -116,17 +100,18 @@ export class KeptStream implements StoreSocket {
   write(message: Buffer, taken?: () => void): void {
     const isEvent = message.readUInt32LE(AT.type) === XS.WATCH_EVENT;
     if (this.#isReplaying && !isEvent) return taken?.(); // nobody asked in this life
-    this.#out.push(isEvent ? message : this.#lives.outward(message), taken);
+    if (!isEvent) this.#answer = this.#lives.outward(message);
+    this.#out.push(isEvent ? message : this.#answer!, taken);
     if (this.#inHand === 0) this.#flushSoon();
   }
 
-  /** One request at a time is read anyway. */
+  /** The next requests are read when these are answered anyway. */
   pause(): void {
-    /* nothing to stop */
+    this.#isFull = true;
   }
 
   resume(): void {
-    /* nothing was stopped */
+    this.#isFull = false;
   }
 
   /** Idempotent. */
@@ -170,20 +155,14 @@ export class KeptStream implements StoreSocket {
     });
   }
 
-  /** Carries the first request out once it is whole and nothing waits to go out. */
+  /** Carries requests out once the first is whole and nothing waits to go out. */
   #onBytes(data: Buffer, fds: number[]): void {
     for (const fd of fds) native.close(fd);
-    const bytes = data.length < HEADER_BYTES ? 0 : HEADER_BYTES + data.readUInt32LE(AT.length);
-    if (bytes > HEADER_BYTES + 4096) this.#listeners.data?.(data); // which refuses it
+    if (isTooLong(data)) this.#listeners.data?.(data); // which refuses it
     if (this.#isClosed) return;
-    if (bytes === 0 || data.length < bytes || this.#out.length > 0) return this.#lookLater();
+    if (requestAt(data, 0) === undefined || this.#out.length > 0) return this.#lookLater();
     this.#halfMs = HALF_MS;
-    const request = data.subarray(0, bytes);
-    this.#inHand = bytes;
-    const reqId = request.readUInt32LE(AT.reqId);
-    if (this.#pending?.reqId === reqId) this.#out.push(Buffer.from(this.#pending.answer, 'base64'));
-    else this.#vault.step(() => this.#carryOut(request, reqId));
-    this.#pending = undefined;
+    this.#vault.step(() => this.#carryOutAll(data));
     this.#flush();
   }
 
@@ -194,20 +173,39 @@ export class KeptStream implements StoreSocket {
     this.#halfMs = Math.min(this.#halfMs * 2, HALF_MAX_MS);
   }
 
-  #carryOut(request: Buffer, reqId: number): void {
+  /** All that came together, as far as our reader takes it. */
+  #carryOutAll(data: Buffer): void {
+    const former = new Map(this.#pending.map((fact) => [fact.reqId, fact]));
+    const answered: StreamPendingFact[] = [];
+    this.#pending = [];
+    while (answered.length < TOGETHER && !(answered.length > 0 && this.#isFull)) {
+      const request = requestAt(data, this.#inHand);
+      if (request === undefined) break;
+      this.#inHand += request.length;
+      const reqId = request.readUInt32LE(AT.reqId);
+      const fact = former.get(reqId) ?? this.#carryOut(request, reqId);
+      if (former.delete(reqId)) this.#out.push(Buffer.from(fact!.answer, 'base64'));
+      if (fact === undefined) break; // its answer comes later, or nobody is there to hear it
+      answered.push(fact);
+    }
+    if (answered.length > 0 && !this.#isClosed) this.#vault.put(`Q${this.uid}`, answered);
+  }
+
+  #carryOut(request: Buffer, reqId: number): StreamPendingFact | undefined {
     const { pass, answer: doomed } = this.#lives.inward(request);
+    this.#answer = doomed;
     if (doomed) this.#out.push(doomed);
     else this.#listeners.data?.(pass);
-    const answer = this.#out.messages.find((m) => m.readUInt32LE(AT.type) !== XS.WATCH_EVENT);
-    if (answer === undefined || this.#isClosed) return;
-    this.#vault.put(`Q${this.uid}`, { reqId, answer: answer.toString('base64') });
+    const answer = this.#answer;
+    if (answer === undefined || this.#isClosed) return undefined;
     this.#note(request, answer.readUInt32LE(AT.type) === XS.ERROR);
+    return { reqId, answer: answer.toString('base64') };
   }
 
   /** Watches that a successor registers again. */
   #note(request: Buffer, isRefused: boolean): void {
     if (isRefused) return;
-    const payload = request.toString('latin1', HEADER_BYTES);
+    const payload = request.toString('latin1', XS_HEADER_BYTES);
     switch (request.readUInt32LE(AT.type)) {
       case XS.WATCH:
         this.#watches.add(payload);

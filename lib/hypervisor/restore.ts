@@ -7,7 +7,8 @@ import type { ConnectionFact, PendingFact, RestoredConnection } from './connecti
 import { Domain, type DomainFact } from './domain.js';
 import type { DonationFact } from './donations.js';
 import type { Hypervisor } from './hypervisor.js';
-import { KeptStream, type StreamFact, type StreamPendingFact } from './keptstream.js';
+import { KeptStream } from './keptstream.js';
+import type { StreamFact, StreamPendingFact } from './streamrequests.js';
 import { restoreMaps, type MapFact } from './mappings.js';
 import { fromRuns } from './runs.js';
 import type { KeptVault, Remains } from './vault.js';
@@ -144,7 +145,7 @@ class Restorer {
 
   #stream(id: string, fact: StreamFact): void {
     const uid = Number(id);
-    const pending = this.#remains.facts.get(`Q${id}`) as StreamPendingFact | undefined;
+    const pending = (this.#remains.facts.get(`Q${id}`) ?? []) as StreamPendingFact[];
     const { domid, privileged } = fact;
     const restored = { uid, fact, pending, epoch: this.#epoch };
     const fd = this.fdOf(fact.fd);

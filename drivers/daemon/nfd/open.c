@@ -151,7 +151,7 @@ static int open_single(struct nfd *d, struct nfd_device *v)
 				    : nf_netback_open(&c, &v->u.back);
 }
 
-int nfd_device_open(struct nfd *d, struct nfd_device *v)
+static int open_any(struct nfd *d, struct nfd_device *v)
 {
 	struct nfd_side *s = &d->sides[v->side];
 	char relay[MODE_BYTES];
@@ -179,4 +179,40 @@ int nfd_device_open(struct nfd *d, struct nfd_device *v)
 		return -EINVAL;
 	}
 	return open_relay(d, v, relay_mode(relay));
+}
+
+/* What opening a device reads of its own node, whichever way it goes. */
+static int read_ahead(struct nfd_side *s, const struct nfd_device *v)
+{
+	static const char *const keys[] = {
+		"nestfront/relay",
+		"nestfront/grants",
+		"nestfront/queues",
+		"nestfront/static-only",
+		"nestfront/port",
+		"mtu",
+		"mac",
+		"backend-id",
+		"backend",
+		"state",
+	};
+	static const char *const of_back[] = {"frontend-id", "frontend"};
+	const char *all[sizeof(keys) / sizeof(keys[0])];
+	uint32_t count = sizeof(keys) / sizeof(keys[0]);
+	memcpy(all, keys, sizeof(keys));
+	if (v->kind != NFD_FRONT)
+		memcpy(all + 7, of_back, sizeof(of_back));
+	/* on Xen much happens before the state is looked at, which must not be old then */
+	return nf_store_ahead(s->store, v->path, all, s->is_xen ? count - 1 : count);
+}
+
+int nfd_device_open(struct nfd *d, struct nfd_device *v)
+{
+	struct nf_store *store = d->sides[v->side].store;
+	nf_store_ahead_begin(store);
+	int err = v->is_disk ? 0 : read_ahead(&d->sides[v->side], v);
+	if (!err)
+		err = open_any(d, v);
+	nf_store_ahead_end(store);
+	return err;
 }

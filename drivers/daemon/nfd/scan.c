@@ -99,15 +99,31 @@ static bool device_of(const char *changed, bool is_back, char *path)
 	return is_number(path + (last - changed));
 }
 
+/* Whether the node is there, and with it, in the same round trip, what nfd_device_found asks. */
+static int node_read(struct nf_store *store, const char *path)
+{
+	char folder[NFD_PATH], mark[NFD_PATH], value[NF_STORE_PAYLOAD_MAX + 1];
+	const char *name = strrchr(path, '/') + 1;
+	const char *keys[] = {name, mark};
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(name - path - 1), path);
+	snprintf(mark, sizeof(mark), "%.5s/nestfront/relayed", name);
+	int rc = nf_store_ahead(store, folder, keys, 2);
+	return rc < 0 ? rc : nf_store_read(store, 0, path, value, sizeof(value));
+}
+
 bool nfd_scan_one(struct nfd *d, uint32_t side, const char *changed, bool is_back)
 {
-	char path[NFD_PATH], names[NAMES];
+	struct nf_store *store = d->sides[side].store;
+	char path[NFD_PATH];
 
 	if (d->stop_at_ms || d->sides[side].silent || !device_of(changed, is_back, path))
 		return false;
-	int n = nf_store_directory(d->sides[side].store, 0, path, names, sizeof(names));
+	nf_store_ahead_begin(store);
+	int n = node_read(store, path);
 	if (n >= 0)
 		nfd_device_found(d, side, path, is_back);
+	nf_store_ahead_end(store);
 	if (n != -ENOENT && n != -EACCES)
 		return n >= 0;
 	for (uint32_t i = 0; i < d->device_count; i++) {

@@ -41,6 +41,33 @@ int nf_store_unwatch(struct nf_store *s, const char *path, const char *token);
 int nf_store_tx_begin(struct nf_store *s, uint32_t *tx);
 int nf_store_tx_end(struct nf_store *s, uint32_t tx, int commit);
 
+/*
+ * Requests sent together: a posted one waits here until nf_store_settle sends all and waits for
+ * their answers, which costs one round trip. Posting fails only by -EINVAL (no message holds it),
+ * -ENOMEM and what is sticky; any other verb sends what is posted before its own request. Of a
+ * posted read the value is dropped: it says that the node is there. Posted rm of a node that is not
+ * there is fine.
+ */
+int nf_store_post_read(struct nf_store *s, uint32_t tx, const char *path);
+int nf_store_post_write(struct nf_store *s, uint32_t tx, const char *path, const char *value);
+int nf_store_post_rm(struct nf_store *s, uint32_t tx, const char *path);
+/* on: watch; else unwatch */
+int nf_store_post_watch(struct nf_store *s, const char *path, const char *token, int on);
+/* The first error of all that was posted since the last settling; the others were carried out. */
+int nf_store_settle(struct nf_store *s);
+
+/*
+ * Reading ahead: dir/key of all keys in one round trip. Until the scope ends, or anything is
+ * written, nf_store_read (of no transaction) of the same path gives what was read then, its error
+ * too. Scopes may lie in each other; the outermost one's end forgets all values. -EINVAL: no scope
+ * is open, or more than NF_STORE_AHEAD_MAX keys; else -ENOMEM or the transport's error, and whoever
+ * reads asks the server.
+ */
+#define NF_STORE_AHEAD_MAX 24u
+void nf_store_ahead_begin(struct nf_store *s);
+int nf_store_ahead(struct nf_store *s, const char *dir, const char *const *keys, uint32_t count);
+void nf_store_ahead_end(struct nf_store *s);
+
 /* A decimal number in [min, max]; -ERANGE/-EINVAL name junk, -ENOENT absence. Never accepts
  * signs, spaces or trailing text. */
 int nf_store_read_u32(struct nf_store *s, uint32_t tx, const char *path, uint32_t min, uint32_t max,
