@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -45,8 +46,9 @@ static int open_all(struct nfd *d)
 		return 1;
 	nfd_rundir_counters(d);
 	d->signal_fd = open_signals();
-	if (d->signal_fd < 0) {
-		nfd_log("signalfd: %s", strerror(errno));
+	d->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (d->signal_fd < 0 || d->watch_fd < 0) {
+		nfd_log("%s: %s", d->signal_fd < 0 ? "signalfd" : "epoll", strerror(errno));
 		return 1;
 	}
 	for (uint32_t i = 0; i < NFD_SIDES && (where[i]->fd >= 0 || where[i]->xen_dir); i++) {
@@ -92,6 +94,8 @@ static void close_all(struct nfd *d)
 	nfd_rundir_close(d);
 	if (d->signal_fd >= 0)
 		close(d->signal_fd);
+	if (d->watch_fd >= 0)
+		close(d->watch_fd);
 }
 
 int main(int argc, char **argv)
@@ -103,7 +107,7 @@ int main(int argc, char **argv)
 		nf_xen_hold();
 	/* before any secret is here: nobody of this uid may look in, or take descriptors out */
 	prctl(PR_SET_DUMPABLE, 0);
-	d.signal_fd = d.lock_fd = -1;
+	d.signal_fd = d.watch_fd = d.lock_fd = -1;
 	int code = nfd_parse(&d.opt, argc, argv, &help);
 	if (code || help)
 		return code;

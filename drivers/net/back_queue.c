@@ -118,6 +118,7 @@ static const struct nf_poll_item_ops queue_ops = {
 	.woken = queue_woken,
 	.failed = queue_failed,
 	.room_fds = queue_room_fds,
+	.is_alone = true,
 };
 
 void nf__back_queue_forget(struct nf_back_queue *q)

@@ -82,6 +82,7 @@ static const struct nf_poll_item_ops queue_ops = {
 	.woken = queue_woken,
 	.failed = queue_failed,
 	.room_fds = queue_room_fds,
+	.is_alone = true,
 };
 
 void nf__front_queue_init(struct nf_front_queue *q, struct nf_front_rings *rings,

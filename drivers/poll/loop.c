@@ -9,6 +9,7 @@
 #include "nf/atomics.h"
 #include "poller.h"
 
+#define PEEK_ROUNDS 16u	   /* rounds that moved something between looks at who sleeps */
 #define SWEEP_ROUNDS 4096u /* empty rounds between looks at descriptors nobody armed */
 
 static uint64_t now_ns(void)
@@ -21,6 +22,7 @@ static uint64_t now_ns(void)
 void nf__poller_fail(struct nf_poller *p, struct nf_poll_item *item, int error)
 {
 	const uint64_t one = 1;
+	nf__bed_forget(p, item);
 	/* the control thread looks at it whenever it likes; what the item noted comes before */
 	nf_store_release((uint32_t *)&item->error, (uint32_t)error);
 	if (item->ops->failed)
@@ -32,7 +34,7 @@ void nf__poller_fail(struct nf_poller *p, struct nf_poll_item *item, int error)
 static uint32_t run_items(struct nf_poller *p)
 {
 	uint32_t moved = 0;
-	for (uint32_t i = 0; i < p->count; i++) {
+	for (uint32_t i = 0; i < p->awake; i++) {
 		struct nf_poll_item *item = p->items[i];
 		if (item->error)
 			continue;
@@ -56,7 +58,7 @@ static uint32_t run_items(struct nf_poller *p)
 static bool arm_items(struct nf_poller *p)
 {
 	bool armed = true;
-	for (uint32_t i = 0; i < p->count; i++) {
+	for (uint32_t i = 0; i < p->awake; i++) {
 		struct nf_poll_item *item = p->items[i];
 		if (item->error)
 			continue;
@@ -69,24 +71,6 @@ static bool arm_items(struct nf_poller *p)
 	return armed;
 }
 
-static int take_item(struct nf_poller *p, struct nf_poll_item *item)
-{
-	if (p->count == NF_POLL_ITEMS)
-		return -ENOSPC;
-	p->items[p->count++] = item;
-	return 0;
-}
-
-static void drop_item(struct nf_poller *p, const struct nf_poll_item *item)
-{
-	for (uint32_t i = 0; i < p->count; i++) {
-		if (p->items[i] != item)
-			continue;
-		p->items[i] = p->items[--p->count];
-		return;
-	}
-}
-
 /* Deals with the letter; false: stop. */
 static bool serve_mail(struct nf_poller *p)
 {
@@ -96,10 +80,10 @@ static bool serve_mail(struct nf_poller *p)
 	p->mail_result = 0;
 	switch (p->mail) {
 	case NF__MAIL_ATTACH:
-		p->mail_result = take_item(p, p->mail_item);
+		p->mail_result = nf__bed_add(p, p->mail_item);
 		break;
 	case NF__MAIL_DETACH:
-		drop_item(p, p->mail_item);
+		nf__bed_drop(p, p->mail_item);
 		break;
 	case NF__MAIL_CALL:
 		p->mail_result = p->mail_fn(p->mail_ctx);
@@ -121,9 +105,10 @@ static void block(struct nf_poller *p)
 {
 	if (!arm_items(p))
 		return;
-	for (uint32_t i = 0; i < p->count; i++)
+	for (uint32_t i = 0; i < p->awake; i++)
 		if (p->items[i]->counters)
 			NF_COUNT(p->items[i]->counters, sleeps, 1);
+	nf__bed_settle(p);
 	nf__poller_block(p);
 	p->idle_since_ns = 0;
 }
@@ -169,9 +154,12 @@ void *nf__poller_main(void *poller)
 			nf__poller_park(p);
 			continue;
 		}
-		if (run_items(p) == 0)
+		if (run_items(p) == 0) {
 			idle(p);
-		else
-			p->idle_since_ns = 0;
+			continue;
+		}
+		p->idle_since_ns = 0;
+		if (p->awake < p->count && ++p->busy_rounds % PEEK_ROUNDS == 0)
+			nf__poller_peek(p);
 	}
 }

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,6 +44,15 @@ static int start_thread(struct nf_poller *p)
 	return -err;
 }
 
+static void close_fds(const struct nf_poller *p)
+{
+	const int fds[] = {p->kick_fd, p->fail_fd, p->bed_fd};
+
+	for (int i = 0; i < 3; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
 int nf_poller_start(const struct nf_poller_config *cfg, struct nf_poller **out)
 {
 	if (cfg->mode > NF_POLL_EVENT || cfg->cpu >= CPU_SETSIZE)
@@ -58,15 +68,14 @@ int nf_poller_start(const struct nf_poller_config *cfg, struct nf_poller **out)
 	pthread_cond_init(&p->answered, NULL);
 	p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	p->fail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int err = p->kick_fd < 0 || p->fail_fd < 0 ? -EMFILE : nf__poller_listen(p);
+	p->bed_fd = epoll_create1(EPOLL_CLOEXEC);
+	int err = p->kick_fd < 0 || p->fail_fd < 0 || p->bed_fd < 0 ? -EMFILE
+								    : nf__poller_listen(p);
 	if (!err)
 		err = start_thread(p);
 	if (err) {
 		nf__poller_listen_stop(p);
-		if (p->kick_fd >= 0)
-			close(p->kick_fd);
-		if (p->fail_fd >= 0)
-			close(p->fail_fd);
+		close_fds(p);
 		free(p);
 		return err;
 	}
@@ -74,7 +83,7 @@ int nf_poller_start(const struct nf_poller_config *cfg, struct nf_poller **out)
 	return 0;
 }
 
-void nf_poller_kick(struct nf_poller *p)
+void nf__poller_wake(struct nf_poller *p)
 {
 	const uint64_t one = 1;
 	/* EAGAIN: the counter is full, so the poller has been told already */
@@ -85,12 +94,18 @@ void nf_poller_kick(struct nf_poller *p)
 		syscall(SYS_futex, &p->cfg.control->park, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
+void nf_poller_kick(struct nf_poller *p)
+{
+	nf_store_release(&p->is_kicked, 1); /* whatever it is about before the word */
+	nf__poller_wake(p);
+}
+
 /* Hands the letter over and waits until it was dealt with; locked by the caller. */
 static int post(struct nf_poller *p, enum nf__poll_mail what)
 {
 	p->mail_done = false;
 	nf_store_release(&p->mail, what); /* the letter before its flag */
-	nf_poller_kick(p);
+	nf__poller_wake(p);
 	while (!p->mail_done)
 		pthread_cond_wait(&p->answered, &p->lock);
 	return p->mail_result;
@@ -148,8 +163,7 @@ void nf_poller_stop(struct nf_poller *p)
 	nf__poller_listen_stop(p);
 	for (uint32_t i = 0; i < p->count; i++)
 		p->items[i]->poller = NULL;
-	close(p->kick_fd);
-	close(p->fail_fd);
+	close_fds(p);
 	pthread_cond_destroy(&p->answered);
 	pthread_mutex_destroy(&p->lock);
 	free(p);

@@ -9,7 +9,7 @@
 
 #include "nf/poll.h"
 
-#define NF__POLL_FDS (NF_POLL_ITEMS * NF_POLL_ITEM_FDS + 1)
+#define NF__POLL_FDS (NF_POLL_ITEMS * NF_POLL_ITEM_FDS + 2)
 
 enum nf__poll_mail { NF__MAIL_ATTACH = 1, NF__MAIL_DETACH, NF__MAIL_CALL, NF__MAIL_STOP };
 
@@ -18,10 +18,12 @@ struct nf_poller {
 	pthread_t thread;
 	int kick_fd; /* eventfd */
 	int fail_fd; /* eventfd */
+	int bed_fd;  /* epoll: what items that sleep wait for */
 
-	/* the poller's */
+	/* the poller's; the first `awake` items are run, the others sleep */
 	struct nf_poll_item *items[NF_POLL_ITEMS];
-	uint32_t count;
+	uint32_t count, awake;
+	uint32_t busy_rounds;
 	uint32_t empty_rounds;
 	uint64_t idle_since_ns; /* 0: something moved in the last round */
 	bool yield;
@@ -30,7 +32,8 @@ struct nf_poller {
 
 	/* one letter at a time: mail is set last by the control thread, cleared first by the poller
 	 */
-	uint32_t mail; /* enum nf__poll_mail, 0 none */
+	uint32_t mail;	    /* enum nf__poll_mail, 0 none */
+	uint32_t is_kicked; /* nobody is to sleep on */
 
 	/* listens for the control page's bell, if there is a page */
 	pthread_t listener;
@@ -57,6 +60,22 @@ void nf__poller_listen_stop(struct nf_poller *p);
 void nf__poller_park(struct nf_poller *p);
 /* Clears what is readable without blocking: events nobody armed for, and hang-ups. */
 void nf__poller_sweep(struct nf_poller *p);
+/* Wakes those who sleep and have something to do, without blocking. */
+void nf__poller_peek(struct nf_poller *p);
+/* Wakes the poller for its mail; items sleep on. */
+void nf__poller_wake(struct nf_poller *p);
+
+/* ---- bed.c: who sleeps ---- */
+
+int nf__bed_add(struct nf_poller *p, struct nf_poll_item *item);
+void nf__bed_drop(struct nf_poller *p, struct nf_poll_item *item);
+/* Lets all sleep that may, armed by now. */
+void nf__bed_settle(struct nf_poller *p);
+/* Wakes who is ready, at most so many at a time. */
+void nf__bed_rouse(struct nf_poller *p);
+void nf__bed_rouse_all(struct nf_poller *p);
+/* Nothing of it is waited for in bed_fd any more. */
+void nf__bed_forget(struct nf_poller *p, struct nf_poll_item *item);
 void nf__poller_fail(struct nf_poller *p, struct nf_poll_item *item, int error);
 
 #endif

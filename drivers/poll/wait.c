@@ -42,27 +42,36 @@ static uint32_t collect_item(struct nf_poller *p, uint32_t i, uint32_t n)
 	return n;
 }
 
+#define FIXED_FDS 2u /* kick, bed */
+
+static void collect_fixed(struct nf_poller *p)
+{
+	p->fds[0] = (struct pollfd){.fd = p->kick_fd, .events = POLLIN};
+	/* negative: nobody sleeps, and poll looks away */
+	p->fds[1] = (struct pollfd){.fd = p->awake < p->count ? p->bed_fd : -1, .events = POLLIN};
+}
+
 static uint32_t collect(struct nf_poller *p)
 {
-	uint32_t n = 0;
-	p->fds[n++] = (struct pollfd){.fd = p->kick_fd, .events = POLLIN};
-	for (uint32_t i = 0; i < p->count; i++) {
-		if (!p->items[i]->error)
-			n = collect_item(p, i, n);
+	uint32_t n = FIXED_FDS;
+
+	collect_fixed(p);
+	for (uint32_t i = 0; i < p->awake; i++) {
+		struct nf_poll_item *item = p->items[i];
+		if (item->error)
+			continue;
+		nf__bed_forget(p, item); /* else it would be told twice */
+		n = collect_item(p, i, n);
 	}
 	return n;
 }
 
+/* The items of p->fds, whose places stand until then; who sleeps is woken last. */
 static void dispatch(struct nf_poller *p, uint32_t n)
 {
 	int last = -1;
-	if (p->fds[0].revents) {
-		uint64_t kicks;
-		if (read(p->kick_fd, &kicks, sizeof(kicks)) < 0)
-			return; /* drained by nobody else: cannot happen, and would only poll again
-				 */
-	}
-	for (uint32_t i = 1; i < n; i++) {
+
+	for (uint32_t i = FIXED_FDS; i < n; i++) {
 		if (!p->fds[i].revents || p->fd_item[i] == last)
 			continue;
 		last = p->fd_item[i];
@@ -70,6 +79,19 @@ static void dispatch(struct nf_poller *p, uint32_t n)
 		if (item->ops->woken)
 			item->ops->woken(item);
 	}
+	if (p->fds[0].revents) {
+		uint64_t kicks;
+		if (read(p->kick_fd, &kicks, sizeof(kicks)) < 0)
+			return; /* drained by nobody else: cannot happen, and would only poll again
+				 */
+	}
+	if (nf_load_acquire(&p->is_kicked)) { /* set before the descriptor was written */
+		nf_store_relaxed(&p->is_kicked, 0);
+		nf_full_barrier(); /* a kick from here on is seen next time, or by what runs now */
+		nf__bed_rouse_all(p);
+	}
+	if (p->fds[1].revents)
+		nf__bed_rouse(p);
 }
 
 void nf__poller_block(struct nf_poller *p)
@@ -86,4 +108,11 @@ void nf__poller_sweep(struct nf_poller *p)
 	uint32_t n = collect(p);
 	if (poll(p->fds, n, 0) > 0)
 		dispatch(p, n);
+}
+
+void nf__poller_peek(struct nf_poller *p)
+{
+	collect_fixed(p);
+	if (poll(p->fds, FIXED_FDS, 0) > 0)
+		dispatch(p, FIXED_FDS);
 }

@@ -2,6 +2,7 @@
 /* One device of the daemon, whatever its kind. A device that cannot be opened is tried again. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "nf/xen.h"
 #include "nfd.h"
@@ -123,6 +124,7 @@ static void close_object(struct nfd *d, struct nfd_device *v)
 	else if (v->u.any)
 		nf_net_relay_close(v->u.relay);
 	v->u.any = NULL;
+	v->watched = 0; /* a closed descriptor is in no epoll */
 	v->pages = 0;
 }
 
@@ -239,4 +241,21 @@ bool nfd_device_waits(const struct nfd_device *v)
 		return !v->gave_up;
 	return v->phase >= 0 && v->phase != NF_NET_RUNNING && v->phase != NF_NET_CLOSED &&
 	       v->phase != NF_NET_WAITING && v->phase != NF_NET_FAILED;
+}
+
+bool nfd_device_watch(struct nfd *d, struct nfd_device *v)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = v};
+	bool is_alive = v->u.any && nfd_device_alive(d, v);
+	int fd;
+	if (v->kind == NFD_RELAY || v->kind == NFD_MUX)
+		return false; /* several, or one of many devices */
+	if (is_alive && !v->watched && nfd_device_fds(d, v, &fd, 1) == 1 &&
+	    epoll_ctl(d->watch_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+		v->watched = fd + 1;
+	if (!is_alive && v->watched) {
+		epoll_ctl(d->watch_fd, EPOLL_CTL_DEL, v->watched - 1, NULL);
+		v->watched = 0;
+	}
+	return v->watched || !is_alive;
 }

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,9 +13,12 @@
 #define TICK_MS 250 /* while some device waits for its peer */
 #define MUTE_MS 200 /* a control channel whose peer is gone stays readable for ever */
 
+#define FIXED 3 /* signals, failed queues, watched devices */
+#define WATCHED_BATCH 64
+
 struct waits {
-	struct pollfd fds[2 + NFD_SIDES + NFD_DEVICES * NFD_FDS + NFD_CONTROL_FDS];
-	struct nfd_device *device[2 + NFD_SIDES + NFD_DEVICES * NFD_FDS]; /* NULL: not a device's */
+	struct pollfd fds[FIXED + NFD_SIDES + NFD_DEVICES * NFD_FDS + NFD_CONTROL_FDS];
+	struct nfd_device *device[FIXED + NFD_SIDES + NFD_DEVICES * NFD_FDS]; /* or NULL */
 	nfds_t count; /* before the control socket's */
 	int control_count;
 };
@@ -39,13 +43,14 @@ static void collect(struct nfd *d, struct waits *w)
 	w->count = 0;
 	add(w, d->signal_fd, NULL);
 	add(w, nf_poller_fail_fd(d->poller), NULL);
+	add(w, d->watch_fd, NULL);
 	for (uint32_t i = 0; i < d->side_count; i++)
 		if (!d->sides[i].dead)
 			add(w, nf_store_pollfd(d->sides[i].store), NULL);
 	for (uint32_t i = 0; i < d->device_count; i++) {
 		struct nfd_device *v = &d->devices[i];
 		int fds[NFD_FDS];
-		if (!v->used || v->mute_until_ms > now)
+		if (!v->used || v->mute_until_ms > now || nfd_device_watch(d, v))
 			continue;
 		int n = nfd_device_fds(d, v, fds, NFD_FDS);
 		for (int k = 0; k < n; k++)
@@ -136,6 +141,16 @@ static bool stopped(const struct nfd *d)
 	return true;
 }
 
+/* The rest of them is ready next time as well. */
+static void react_watched(struct nfd *d)
+{
+	struct epoll_event ready[WATCHED_BATCH];
+	int n = epoll_wait(d->watch_fd, ready, WATCHED_BATCH, 0);
+
+	for (int i = 0; i < n; i++)
+		((struct nfd_device *)ready[i].data.ptr)->dirty = true;
+}
+
 static void react(struct nfd *d, struct waits *w, int ready)
 {
 	uint64_t now = nfd_now_ms();
@@ -154,7 +169,9 @@ static void react(struct nfd *d, struct waits *w, int ready)
 	if (w->fds[1].revents && nf_poller_failures(d->poller))
 		step_all(d);
 	nfd_control_react(d, w->fds + w->count, w->control_count);
-	for (nfds_t i = 2; i < w->count; i++) {
+	if (w->fds[2].revents)
+		react_watched(d);
+	for (nfds_t i = FIXED; i < w->count; i++) {
 		if (!w->fds[i].revents || !w->device[i])
 			continue;
 		w->device[i]->dirty = true;

@@ -88,6 +88,7 @@ struct nfd_device {
 	bool gave_up;		/* its nodes are wrong: only a store event makes it try again */
 	bool is_retired;	/* closed and offline: its TAP is gone already */
 	uint64_t mute_until_ms; /* its control descriptor hung up */
+	int watched;		/* 1 + its one descriptor in watch_fd; 0: none is */
 	uint32_t pages;		/* on Xen: what its front may grant while it is open */
 };
 
@@ -108,6 +109,7 @@ struct nfd {
 	struct nfd_hub hubs[NFD_HUBS];
 	uint32_t serial; /* of tokens: an event for a device that went is nobody's */
 	int signal_fd;
+	int watch_fd;			 /* epoll: devices that have one descriptor of their own */
 	int lock_fd;			 /* of the run directory */
 	char run_dir[NFD_PATH_MAX - 64]; /* ours, empty: none */
 	char counters[NFD_SIDES][NFD_PATH_MAX];
@@ -146,6 +148,8 @@ void nfd_device_shutdown(struct nfd *d, struct nfd_device *v);
 /* gone: the node is, so the TAP goes too; else both stay for whoever comes next. */
 void nfd_device_drop(struct nfd *d, struct nfd_device *v, bool gone);
 int nfd_device_fds(struct nfd *d, struct nfd_device *v, int *fds, int cap);
+/* True: its one descriptor, if it has any now, is in watch_fd. */
+bool nfd_device_watch(struct nfd *d, struct nfd_device *v);
 /* False when one of its hypervisors is gone, so that a step could only break it. */
 bool nfd_device_alive(const struct nfd *d, const struct nfd_device *v);
 /* True when only a step after some time can bring it further. */

@@ -11,10 +11,14 @@
  * Blocking waits on every item's descriptors and on the kick descriptor, for as long as nothing
  * happens: an idle poller costs no CPU time. All modes obey the control page's park word. A change
  * of the control page that was rung for (nf_control_ring) wakes a poller that sleeps.
+ *
+ * One with more than NF_POLL_FEW items lets those that are `is_alone` sleep one by one: a wake-up
+ * touches only what is ready, and a round only who is awake.
  */
 #ifndef NF_POLL_H
 #define NF_POLL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "nf/control.h"
@@ -40,15 +44,25 @@ struct nf_poll_item_ops {
 	void (*failed)(struct nf_poll_item *item, int error);
 	/* Optional: up to cap descriptors whose room it waits for (POLLOUT), as fds. */
 	int (*room_fds)(struct nf_poll_item *item, int *fds, int cap);
+	/* No other item of the poller ever gives it work: between its arm and the next event of a
+	 * descriptor of its own there is nothing to run it for. */
+	bool is_alone;
 };
 
 #define NF_POLL_ITEM_FDS 6
+#define NF_POLL_FEW 16u
 
 struct nf_poll_item {
 	const struct nf_poll_item_ops *ops;
 	struct nf_poller *poller;     /* NULL while detached */
 	int error;		      /* why it was stopped; 0 runs */
 	struct nf_counters *counters; /* rounds and sleeps are counted here; may be NULL */
+
+	/* the poller's own while attached */
+	uint32_t slot;	   /* its place in the list */
+	uint32_t enrolled; /* descriptors the poller's epoll has of it */
+	int enrolled_fds[NF_POLL_ITEM_FDS];
+	bool is_restless; /* a descriptor of it is none that epoll takes */
 };
 
 struct nf_poller_config {
