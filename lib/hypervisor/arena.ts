@@ -72,8 +72,8 @@ export class Arena {
     this.donated = restored?.fact.donated ?? backing !== undefined;
     this.fd = backing?.fd ?? freshPages(granter, grantee, key, grefs.length);
     this.fdOffset = backing?.fdOffset ?? 0;
-    grefs.forEach((gref, page) => {
-      granter.grants.set(gref, { arena: this, page });
+    grefs.forEach((gref) => {
+      granter.grants.set(gref, this);
       if (restored) return;
       granter.table.grant(gref, grantee.domid, granter.nextFrame++, key.readonly);
     });
@@ -94,6 +94,12 @@ export class Arena {
     this.granter.vault.keep(this.fd);
     this.granter.save(); // its frame numbers
     this.save();
+  }
+
+  /** Which page the number names; -1: none of it. */
+  pageOf(gref: number): number {
+    const inARow = gref - this.grefs[0]!;
+    return this.grefs[inARow] === gref ? inARow : this.grefs.indexOf(gref);
   }
 
   /** Tells the vault what changed. */

@@ -116,7 +116,7 @@ export function cutPort(port: Port): void {
 export function dropPort(domain: Domain, port: number): void {
   const found = domain.ports.get(port);
   if (!found) return;
-  domain.ports.delete(port);
+  domain.dropPort(port);
   found.owner.ports.delete(port);
   domain.vault.put(`O${domain.uid}.${port}`, undefined);
   if (found.heldFd >= 0) domain.vault.close(found.heldFd);

@@ -5,6 +5,7 @@ import type { Arena } from './arena.js';
 import type { Answer, ConnectionFact, PendingFact, RestoredConnection } from './connectionfact.js';
 import type { Domain } from './domain.js';
 import type { Log } from './log.js';
+import { MapBook } from './mapbook.js';
 import { decodeHeader, finishReply, LAYOUT, newReply, type Header } from './protocol.js';
 import { errnoOfThrown, Refusal } from './refusal.js';
 
@@ -36,14 +37,6 @@ export interface ConnectionHost {
   log: Log;
 }
 
-/** Grants mapped through one connection: [arena, gref, readonly], and how often. */
-export interface MapRecord {
-  arena: Arena;
-  gref: number;
-  readonly: boolean;
-  count: number;
-}
-
 /**
  * One socket of a domain. What was made through it, arenas, mappings and ports, goes with it, as
  * with a process that closes its device file. One request at a time: the next is read when the
@@ -53,7 +46,7 @@ export class Connection {
   readonly uid: number;
   readonly domain: Domain;
   readonly arenas = new Map<bigint, Arena>();
-  readonly maps = new Map<number, MapRecord>();
+  readonly maps = new MapBook();
   readonly ports = new Set<number>();
   readonly #socket: NativeSeqSocket;
   readonly #fd: number;

@@ -65,7 +65,7 @@ export class Domain {
   readonly connections = new Set<Connection>();
   readonly arenas = new Set<Arena>();
   /** Every grant number in use, also of ended arenas that are still mapped. */
-  readonly grants = new Map<number, { arena: Arena; page: number }>();
+  readonly grants = new Map<number, Arena>();
   readonly ports = new Map<number, Port>();
   /** Arenas others took back which this domain still maps. */
   readonly quarantine = new Set<Arena>();
@@ -77,6 +77,8 @@ export class Domain {
   /** Arenas, granted by it or to it, that are not given back. */
   references = 0;
   readonly throttle = new Throttle();
+  /** All below it are taken. */
+  #lowestPort = 1;
   readonly #closeMemory: (() => void)[] = [];
 
   constructor(o: DomainOptions) {
@@ -172,9 +174,13 @@ export class Domain {
   /** The lowest free port, from 1 on. */
   freePort(): number {
     charge('ports', this.ports.size, 1, this.privileged);
-    let port = 1;
-    while (this.ports.has(port)) port++;
-    return port;
+    while (this.ports.has(this.#lowestPort)) this.#lowestPort++;
+    return this.#lowestPort;
+  }
+
+  dropPort(port: number): void {
+    this.ports.delete(port);
+    this.#lowestPort = Math.min(this.#lowestPort, port);
   }
 
   closeMemory(): void {

@@ -187,7 +187,7 @@ export class Hypervisor {
   /** What a process had goes with its connection. */
   #release(conn: Connection): void {
     for (const port of [...conn.ports]) dropPort(conn.domain, port);
-    dropMaps(conn, new Map([...conn.maps.keys()].map((key) => [key, undefined])));
+    dropMaps(conn);
     for (const arena of conn.arenas.values()) arena.end();
     conn.arenas.clear();
     this.donations.forgetOwner(conn);

@@ -8,6 +8,8 @@ const VERSION = 1;
 const HEADER_BYTES = 64;
 const WORD = { magic: 0, version: 1, bytes: 2 };
 const FIRST_BYTES = 1 << 20;
+/** Its room, in terms of what it begins with: what is written until then pays for a new one. */
+const ROOM = 4;
 
 /** One step: all of it happened, or nothing. */
 export interface Batch {
@@ -34,15 +36,15 @@ export class Journal {
     this.#data = new Uint8Array(memory, HEADER_BYTES);
   }
 
-  /** A new one that starts with this batch, with room for as much again. */
+  /** A new one that starts with this batch, with room for three times as much. */
   static create(first: Batch): Journal {
     const text = encode(first);
-    const wanted = Math.max(FIRST_BYTES, 2 * (HEADER_BYTES + text.length + 4));
+    const wanted = Math.max(FIRST_BYTES, ROOM * (HEADER_BYTES + text.length + 4));
     const pages = Math.ceil(wanted / PAGE_BYTES);
     const journal = new Journal(native.memfdCreate('nf-journal', pages), pages * PAGE_BYTES);
     journal.#words[WORD.magic] = MAGIC;
     journal.#words[WORD.version] = VERSION;
-    if (!journal.#append(text)) throw new Error('unreachable: it has room for twice as much');
+    if (!journal.#append(text)) throw new Error('unreachable: it has room for more');
     return journal;
   }
 

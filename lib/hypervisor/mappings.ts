@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 import type { Arena } from './arena.js';
-import type { Connection, MapRecord, Reply, Request } from './connection.js';
+import type { Connection, Reply, Request } from './connection.js';
 import type { Domain } from './domain.js';
 import { need, type GrantHost } from './grants.js';
+import type { MapRecord } from './mapbook.js';
 import { decodeWords, HV_FDS_MAX, HV_GREFS_MAX, LAYOUT as L, newReply } from './protocol.js';
 import { charge } from './quota.js';
 import { Refusal } from './refusal.js';
@@ -28,21 +29,31 @@ function decodeMap(message: Buffer, peerOf: (domid: number) => Domain): MapReque
 
 export function map(host: GrantHost, conn: Connection, { message }: Request): Reply {
   const request = decodeMap(message, (domid) => host.peer(domid));
+  const { readonly, grefs } = request;
   const { mappings, privileged } = conn.domain;
-  charge('mappings', mappings, request.grefs.length, privileged);
+  charge('mappings', mappings, grefs.length, privileged);
   charge('pages', conn.domain.pages + conn.domain.quarantinedPages, 0);
   const arenas: Arena[] = [];
-  const slots: { index: number; page: number }[] = [];
-  for (const gref of request.grefs) {
-    const { arena, page } = findGrant(conn, request, gref);
-    let index = arenas.indexOf(arena);
-    if (index < 0) index = arenas.push(arena) - 1;
-    slots.push({ index, page });
-  }
+  /** Of each grant: its arena's place in the list, and its page in that. */
+  const slots: Slots = {
+    index: new Uint32Array(grefs.length),
+    page: new Uint32Array(grefs.length),
+  };
+  const hasFormer = conn.maps.hasFormer(request.peer);
+  grefs.forEach((gref, i) => {
+    const arena = findGrant(conn, request, gref, hasFormer);
+    const known = arenas.indexOf(arena);
+    slots.index[i] = known < 0 ? arenas.push(arena) - 1 : known;
+    slots.page[i] = arena.pageOf(gref);
+  });
   if (arenas.length > HV_FDS_MAX) throw new Refusal('E2BIG', `${arenas.length} arenas at once`);
   const fds = arenas.map((arena) => arena.grantedFd());
-  for (const gref of request.grefs) recordMap(conn, request, gref);
-  for (const arena of arenas) saveMaps(conn, arena, request.readonly);
+  const records = arenas.map((arena) => conn.maps.record(arena, readonly));
+  grefs.forEach((gref, i) => {
+    addMaps(conn, records[slots.index[i]!]!, slots.page[i]!, 1);
+    request.peer.table.markMapped(gref, readonly);
+  });
+  for (const record of records) saveMaps(conn, record);
   return { body: mapReply(arenas, slots), fds };
 }
 
@@ -51,52 +62,41 @@ function findGrant(
   conn: Connection,
   { peer, readonly }: MapRequest,
   gref: number,
-): { arena: Arena; page: number } {
+  hasFormer: boolean,
+): Arena {
   const me = conn.domain;
-  const grant = peer.grants.get(gref);
-  if (!grant || grant.arena.ended || grant.arena.grantee !== me) {
+  const arena = peer.grants.get(gref);
+  if (!arena || arena.ended || arena.grantee !== me) {
     throw new Refusal(
       'EACCES',
       `grant ${gref} of domain ${peer.domid} is not domain ${me.domid}'s`,
     );
   }
-  if (grant.arena.key.readonly && !readonly) {
+  if (arena.key.readonly && !readonly) {
     throw new Refusal('EACCES', `grant ${gref} of domain ${peer.domid} is read-only`);
   }
-  const former = conn.maps.get(mapKey(peer, gref, readonly));
-  if (former && former.arena !== grant.arena) {
+  if (hasFormer && conn.maps.formerly(peer, gref, readonly)) {
     throw new Refusal('EBUSY', `grant ${gref} of the former domain ${peer.domid} is still mapped`);
   }
   if (!peer.table.permits(gref, me.domid)) {
     throw new Refusal('EACCES', `grant ${gref} was withdrawn by domain ${peer.domid}`);
   }
-  return grant;
+  return arena;
 }
 
-function mapKey(peer: Domain, gref: number, readonly: boolean): number {
-  return (peer.domid * 2 ** 32 + gref) * 2 + (readonly ? 1 : 0);
-}
-
-function recordMap(conn: Connection, { peer, readonly }: MapRequest, gref: number): void {
-  const grant = peer.grants.get(gref);
-  if (!grant) throw new Error('unreachable: the grant was found');
-  const key = mapKey(peer, gref, readonly);
-  const record = conn.maps.get(key);
-  if (record) record.count++;
-  else conn.maps.set(key, { arena: grant.arena, gref, readonly, count: 1 });
-  grant.arena.mapped++;
-  conn.domain.mappings++;
-  peer.table.markMapped(gref, readonly);
+function addMaps(conn: Connection, record: MapRecord, page: number, times: number): void {
+  record.counts[page]! += times;
+  record.total += times;
+  record.arena.mapped += times;
+  conn.domain.mappings += times;
 }
 
 /** How often each page of an arena is mapped through a connection: [first, pages, times]. */
 export type MapFact = [number, number, number][];
 
-function saveMaps(conn: Connection, arena: Arena, readonly: boolean): void {
+function saveMaps(conn: Connection, { arena, readonly, counts }: MapRecord): void {
   const fact: MapFact = [];
-  arena.grefs.forEach((gref, page) => {
-    const record = conn.maps.get(mapKey(arena.granter, gref, readonly));
-    const times = record?.arena === arena ? record.count : 0;
+  counts.forEach((times, page) => {
     const last = fact.at(-1);
     if (last && last[0] + last[1] === page && last[2] === times) last[1]++;
     else if (times > 0) fact.push([page, 1, times]);
@@ -112,23 +112,24 @@ export function restoreMaps(
   readonly: boolean,
   fact: MapFact,
 ): void {
-  for (const [first, pages, times] of fact) {
-    for (let page = first; page < first + pages; page++) {
-      const gref = arena.grefs[page]!;
-      conn.maps.set(mapKey(arena.granter, gref, readonly), { arena, gref, readonly, count: times });
-      arena.mapped += times;
-      conn.domain.mappings += times;
-    }
-  }
+  const record = conn.maps.record(arena, readonly);
+  for (const [first, pages, times] of fact)
+    for (let page = first; page < first + pages; page++) addMaps(conn, record, page, times);
 }
 
-function mapReply(arenas: Arena[], slots: { index: number; page: number }[]): Buffer {
+interface Slots {
+  readonly index: Uint32Array;
+  readonly page: Uint32Array;
+}
+
+function mapReply(arenas: Arena[], slots: Slots): Buffer {
   const l = L.nf_hv_map_reply;
   const a = L.nf_hv_map_arena;
   const s = L.nf_hv_map_slot;
-  const body = newReply(l.size + arenas.length * a.size + slots.length * s.size);
+  const count = slots.page.length;
+  const body = newReply(l.size + arenas.length * a.size + count * s.size);
   body.writeUInt32LE(arenas.length, l.arenas);
-  body.writeUInt32LE(slots.length, l.count);
+  body.writeUInt32LE(count, l.count);
   arenas.forEach((arena, i) => {
     const at = l.size + i * a.size;
     body.writeBigUInt64LE(arena.id, at + a.arena);
@@ -136,9 +137,9 @@ function mapReply(arenas: Arena[], slots: { index: number; page: number }[]): Bu
     body.writeUInt32LE(arena.pages, at + a.pages);
     body.writeUInt32LE(arena.key.readonly ? 1 : 0, at + a.readonly);
   });
-  slots.forEach(({ index, page }, i) => {
+  slots.page.forEach((page, i) => {
     const at = l.size + arenas.length * a.size + i * s.size;
-    body.writeUInt32LE(index, at + s.arena_index);
+    body.writeUInt32LE(slots.index[i]!, at + s.arena_index);
     body.writeUInt32LE(page, at + s.page);
   });
   return body;
@@ -152,40 +153,46 @@ export function unmap(
 ): Reply {
   const { peer, readonly, grefs } = decodeMap(message, domainOf);
   const wanted = new Map<number, number>();
-  for (const gref of grefs) {
-    const key = mapKey(peer, gref, readonly);
-    const count = (wanted.get(key) ?? 0) + 1;
-    if (count > (conn.maps.get(key)?.count ?? 0)) {
+  const places = Array.from(grefs, (gref) => {
+    const place = conn.maps.find(peer, gref, readonly);
+    const count = (wanted.get(gref) ?? 0) + 1;
+    if (!place || count > place.record.counts[place.page]!) {
       throw new Refusal('EINVAL', `grant ${gref} of domain ${peer.domid} is not mapped`);
     }
-    wanted.set(key, count);
+    wanted.set(gref, count);
+    return place;
+  });
+  const touched = new Map<MapRecord, number>();
+  for (const { record, page } of places) {
+    dropPage(conn, record, page, 1);
+    touched.set(record, (touched.get(record) ?? 0) + 1);
   }
-  dropMaps(conn, wanted);
+  for (const [record, count] of touched) settle(conn, record, count);
   return {};
 }
 
-/** Forgets so many mappings of each of these grants; `undefined`: all of them. */
-export function dropMaps(conn: Connection, wanted: Map<number, number | undefined>): void {
-  const touched = new Set<Arena>();
-  for (const [key, count] of wanted) {
-    const record = conn.maps.get(key);
-    if (!record) continue;
-    touched.add(record.arena);
-    dropMap(conn, key, record, count);
-  }
-  for (const arena of touched) {
-    saveMaps(conn, arena, false);
-    saveMaps(conn, arena, true);
+/** Forgets all that was mapped through a connection. */
+export function dropMaps(conn: Connection): void {
+  for (const record of conn.maps.records) {
+    const { total } = record;
+    record.counts.forEach((times, page) => {
+      if (times > 0) dropPage(conn, record, page, times);
+    });
+    settle(conn, record, total);
   }
 }
 
-function dropMap(conn: Connection, key: number, record: MapRecord, count?: number): void {
-  const n = count ?? record.count;
-  record.count -= n;
-  conn.domain.mappings -= n;
-  if (record.count === 0) {
-    conn.maps.delete(key);
-    if (!record.arena.ended) record.arena.granter.table.markUnmapped(record.gref);
-  }
-  record.arena.unmapped(n);
+function dropPage(conn: Connection, record: MapRecord, page: number, times: number): void {
+  const { arena, counts } = record;
+  counts[page]! -= times;
+  record.total -= times;
+  conn.domain.mappings -= times;
+  if (counts[page] === 0 && !arena.ended) arena.granter.table.markUnmapped(arena.grefs[page]!);
+}
+
+/** So many mappings of it went. */
+function settle(conn: Connection, record: MapRecord, count: number): void {
+  if (record.total === 0) conn.maps.drop(record);
+  saveMaps(conn, record);
+  record.arena.unmapped(count);
 }

@@ -7,7 +7,10 @@ export class StoreError extends Error {
   readonly code: XsErrorName;
 
   constructor(code: XsErrorName) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0; // an answer like any other, and a frequent one
     super(code);
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
   }
 }
