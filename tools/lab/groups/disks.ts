@@ -13,7 +13,6 @@ export const disks: Group = {
       front: 'nestfront',
       back: 'stock',
       summary: 'our blkfront in a PV guest, stock xen-blkback in dom0',
-      trial: true,
     },
     {
       name: 'blk-stock-ours',
@@ -32,7 +31,6 @@ export const disks: Group = {
       front: 'stock',
       back: 'nestfront',
       summary: 'stock xen-blkfront in a guest under pv-shim, our blkback in dom0',
-      trial: true,
     },
   ],
 };

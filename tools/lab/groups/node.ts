@@ -7,7 +7,7 @@ export const node: Group = {
   memory: 3584,
   dom0Memory: 1300,
   node: 'all',
-  seconds: 1200,
+  seconds: 1500,
   scenarios: [
     {
       name: 'ts-on-xen',
@@ -26,6 +26,13 @@ export const node: Group = {
       front: 'nestfront',
       back: 'stock',
       summary: 'our front on embedded in a PVH guest, relay translate, stock xen-blkback in dom0',
+      trial: true,
+    },
+    {
+      name: 'net-nested-restore',
+      front: 'nestfront',
+      back: 'stock',
+      summary: 'L2 in namespaces of its own inside L1, root an initramfs; L1 restored',
       trial: true,
     },
   ],

@@ -74,3 +74,15 @@ fsck() { /sbin/e2fsck -fn $disk; }
 
 # Requests that the kernel counts for it: reads and writes done.
 disk_requests() { awk '{ print $1 + $5 }' /sys/block/${disk#/dev/}/stat; }
+
+# Where requests are that do not come back.
+disk_look() {
+	cat /sys/block/${disk#/dev/}/stat /sys/block/${disk#/dev/}/inflight
+	for pid in $(pidof nestfrontd nf-diskcheck); do
+		for task in /proc/$pid/task/*; do
+			echo "$task $(cat $task/comm) $(cat $task/wchan)"
+		done
+	done
+	grep -h blk_ /tmp/counters
+	tail -n 5 /tmp/nested.log /tmp/nestfrontd.log
+}

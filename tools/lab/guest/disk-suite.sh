@@ -29,10 +29,23 @@ nf-diskcheck verify \$disk --seed $2" | grep -v '"test":"write"' >/tmp/blk.out
 	blk_said
 }
 
+# A churn runs behind the console, so that one can look when it does not end.
+churn() {
+	in_disk $1 10 "rm -f /tmp/churn.out
+nf-diskcheck churn \$disk $2 --discard >/tmp/churn.out 2>&1 &"
+}
+churn_said() {
+	guest_do $1 120 'for i in $(seq 1 1000); do grep -q ok /tmp/churn.out && break
+usleep 100000; done; cat /tmp/churn.out' >/tmp/blk.out
+	blk_said && return 0
+	in_disk $1 20 disk_look
+	return 1
+}
+
 # churned GUEST SEED SECONDS: four at a time, discards and flushes among them
 churned() {
-	in_disk $1 200 "nf-diskcheck churn \$disk --seed $2 --seconds $3 --discard" >/tmp/blk.out
-	blk_said && [ "$(number discards </tmp/blk.out)" -gt 0 ] &&
+	churn $1 "--seed $2 --seconds $3" && churn_said $1 &&
+		[ "$(number discards </tmp/blk.out)" -gt 0 ] &&
 		[ "$(number flushes </tmp/blk.out)" -gt 0 ]
 }
 
@@ -72,8 +85,7 @@ disk_detach_attach() {
 
 # Killed under load and started again, unknown to the guest.
 disk_back_killed() {
-	in_disk $1 10 'nf-diskcheck churn $disk --seed 31 --seconds 8 --discard \
->/tmp/churn.out 2>&1 &'
+	churn $1 '--seed 31 --seconds 8'
 	for _kill in 1 2; do
 		sleep 2
 		kill -9 $BACK
@@ -86,9 +98,7 @@ disk_back_killed() {
 		}
 		grep re-attached /tmp/back.$BACKS.log
 	done
-	guest_do $1 120 'for i in $(seq 1 1000); do grep -q ok /tmp/churn.out && break
-usleep 100000; done; cat /tmp/churn.out' >/tmp/blk.out
-	blk_said
+	churn_said $1
 }
 
 # The guest is destroyed with requests under way; its domain and its back's node must go.

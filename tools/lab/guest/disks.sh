@@ -38,6 +38,14 @@ until_true 80 eval "! pidof nestfrontd"' || { echo 'our front does not stop'; re
 	in_disk $1 90 'disk_up ours' && fsck_clean in_disk $1 60 files_check
 }
 
+# A disk of ours while xen-blkback is loaded: it would be the kernel's, so xl is told why not.
+disk_refused() {
+	xl block-attach $1 "script=block-nestfront,vdev=xvdb,access=rw,target=$IMAGE" \
+		>/tmp/refused.out 2>&1 && return 1
+	cat /tmp/refused.out
+	grep -q 'script: .*rmmod xen-blkback' /tmp/refused.out
+}
+
 blk_ours_stock() {
 	begin blk-ours-stock
 	check create stock_guest d1
@@ -45,6 +53,7 @@ blk_ours_stock() {
 	check front-counters front_counters d1 blk-ours-stock
 	check detach-attach disk_detach_attach d1 ours "$STOCK"
 	check front-stopped-and-started disk_front_again d1
+	check driver-bound disk_refused d1
 	guest_do d1 5 'cat /tmp/nestfrontd.log'
 	check destroyed-under-load disk_destroyed_under_load d1
 	end blk-ours-stock

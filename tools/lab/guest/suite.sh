@@ -4,10 +4,15 @@
 # number KEY: of a JSON object on stdin
 number() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" | head -n 1; }
 
+# What IP and ICMP counted here.
+seen_here() { grep -E '^(Ip|Icmp):' /proc/net/snmp; }
+
 # The first pings, sent while the two ends find each other (neighbours, bridge), need not all
-# arrive. One was lost once under pv-shim, nobody knows where: what both ends saw is printed then.
+# arrive. Some are lost now and then, nobody knows where: what both ends saw is printed then.
 first_pings() {
-	guest_do $1 30 "ping -c 3 -i 0.2 -W 5 $HOST" >/tmp/ping.out 2>&1
+	seen_here >/tmp/seen.before
+	guest_do $1 30 "cp /proc/net/snmp /tmp/seen
+ping -c 3 -i 0.2 -W 5 $HOST" >/tmp/ping.out 2>&1
 	_came=$(sed -n 's/.* \([0-9]*\) packets received.*/\1/p' /tmp/ping.out)
 	say "value firstPingsLost $((3 - ${_came:-0}))"
 	[ "$_came" = 3 ] && return 0
@@ -16,7 +21,11 @@ first_pings() {
 		cat /tmp/ping.out
 		ip neigh
 		grep $_vif /proc/net/dev
-		guest_do $1 10 'ip neigh; ip link; grep : /proc/net/dev'
+		cat /tmp/seen.before
+		seen_here
+		echo in the guest:
+		guest_do $1 10 'grep -hE "^(Ip|Icmp):" /tmp/seen /proc/net/snmp
+ip neigh; ip link; grep : /proc/net/dev'
 	} 2>&1 | sed 's/^/@@NF note /'
 }
 
