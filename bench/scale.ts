@@ -33,6 +33,7 @@ export interface ScaleResult {
   readonly processes: number;
   readonly connectMs: {
     readonly p50: number;
+    readonly p95: number;
     readonly p99: number;
     readonly max: number;
     /** Median of the first and of the last tenth of all devices. */
@@ -78,6 +79,7 @@ function summary(times: readonly number[]): ScaleResult['connectMs'] {
   const tenth = Math.max(1, Math.floor(times.length / 10));
   return {
     p50: middle(sorted),
+    p95: middle(sorted, 0.95),
     p99: middle(sorted, 0.99),
     max: sorted.at(-1) ?? NaN,
     first: middle(ascending(times.slice(0, tenth))),

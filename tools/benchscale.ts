@@ -22,8 +22,9 @@ function rows(r: ScaleResult): string[] {
   return [
     `${r.devices} devices over ${r.domains} guests and L0, ${r.processes} processes, ` +
       (r.isolated ? 'each in namespaces of its own' : 'not isolated'),
-    `connect: median ${ms(c.p50)}, p99 ${ms(c.p99)}, longest ${ms(c.max)}; first tenth ` +
-      `${ms(c.first)}, last ${ms(c.last)}; CPU time of all processes ${ms(r.connectCpuMs)} each`,
+    `connect: median ${ms(c.p50)}, p95 ${ms(c.p95)}, p99 ${ms(c.p99)}, longest ${ms(c.max)}; ` +
+      `first tenth ${ms(c.first)}, last ${ms(c.last)}; CPU time of all processes ` +
+      `${ms(r.connectCpuMs)} each`,
     ...table([
       ['process', 'PSS MiB', 'fds', 'KiB/device', 'fds/device'],
       ...r.footprints.map((f) => [
