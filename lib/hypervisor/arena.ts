@@ -4,7 +4,7 @@ import type { Connection } from './connection.js';
 import type { Domain } from './domain.js';
 import { isGntalloc } from './gntalloc.js';
 import type { Key } from './protocol.js';
-import { DOMID_SELF, PAGE_BYTES, PURPOSE_BLK_PAYLOAD } from './protocol.js';
+import { DOMID_SELF, PAGE_BYTES, RING_PURPOSES } from './protocol.js';
 import { Refusal } from './refusal.js';
 import { toRuns, type Runs } from './runs.js';
 
@@ -131,8 +131,9 @@ export class Arena {
   }
 
   /**
-   * Ends every grant. The pages are freed at once; while the grantee still maps some, the numbers
-   * stay reserved and the pages are charged to it. True: nothing was mapped.
+   * Ends every grant. The pages are freed at once, but rings and those an inner domain has; while
+   * the grantee still maps some, the numbers stay reserved and the pages are charged to it. True:
+   * nothing was mapped.
    */
   end(): boolean {
     if (this.ended) return this.mapped === 0;
@@ -186,10 +187,11 @@ export class Arena {
 
   #punch(): void {
     if (this.donated) return; // the pages are the outer layer's, which ends them itself
-    // an inner domain's writes in flight lie here, to be done again on its next connection; no page
-    // of these is ever used anew, so what the grantee still writes lands in nobody's data
+    // who has not yet heard that the connection is over reads on: an inner domain what is in flight
+    // to it, either end a ring, where zeros would look like a peer that lies. No page of these is
+    // ever used anew, so what the grantee still writes lands in nobody's data
     const { purpose, innerOwner } = this.key;
-    if (purpose === PURPOSE_BLK_PAYLOAD && innerOwner !== DOMID_SELF) return;
+    if (innerOwner !== DOMID_SELF || RING_PURPOSES.has(purpose)) return;
     if ((native.memfdSeals(this.fd) & native.F_SEAL_FUTURE_WRITE) !== 0) {
       return; // the kernel refuses; they go with the grantee's last mapping
     }

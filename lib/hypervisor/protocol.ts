@@ -27,7 +27,8 @@ export const HV = {
 /** From nf/layer.h. */
 export const PAGE_BYTES = 4096;
 export const DOMID_SELF = 0x7ff0;
-export const PURPOSE_BLK_PAYLOAD = 9;
+/** TX_RING, RX_RING, CTRL, BLK_RING. */
+export const RING_PURPOSES: ReadonlySet<number> = new Set([1, 2, 3, 8]);
 export const GREF_RESERVED = 8;
 export const ARENA_PAGES_MAX = 2048;
 

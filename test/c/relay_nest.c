@@ -218,7 +218,7 @@ bool nest_moves(struct nest_link *l, uint32_t bytes, uint32_t frames, unsigned m
 {
 	uint64_t up = rig_counter(l->l0, NF_COUNTER_sink_packets);
 	uint64_t down = rig_counter(l->l2, NF_COUNTER_sink_packets);
-	/* what a death left in flight was punched and arrived as zeros: before this, not now */
+	/* what a death left in flight is lost: before this, not now */
 	uint64_t hurt = harm(l, l->l0) + harm(l, l->l2);
 	rig_generate(l->l2, NF_GEN_SEND, bytes, frames);
 	rig_generate(l->l0, NF_GEN_SEND, bytes, frames);

@@ -141,37 +141,6 @@ test.serial("nobody maps another's grant, a revoked one, or half of a list", asy
   await t.throwsAsync(back.map(front.domid, mine.grefs, false), denied);
 });
 
-test.serial('an arena that ends while mapped is emptied, kept apart and charged', async (t) => {
-  const { hv, front, back } = await pair(t);
-  const arena = await front.alloc(key(0), 4, false);
-  arena.write(0, Buffer.from('secret of the past'));
-  const grefs = Uint32Array.from(arena.grefs);
-  const mapping = await back.map(front.domid, grefs, false);
-  t.is(mapping.read(0, 6).toString(), 'secret');
-  t.false(await arena.end());
-  t.deepEqual(mapping.read(0, 18), Buffer.alloc(18));
-  const [, charged] = await hv.client.listDomains();
-  t.is((await hv.client.listDomains())[0]?.quarantinedPages, 4);
-  t.is(charged?.pages, 0);
-  const next = await front.alloc(key(0), 4, false);
-  t.is(next.grefs.filter((gref) => grefs.includes(gref)).length, 0, 'numbers wait as well');
-  await mapping.unmap();
-  t.is((await hv.client.listDomains())[0]?.quarantinedPages, 0);
-  const after = await front.alloc(key(0), 4, false);
-  t.deepEqual(after.grefs, grefs);
-  t.deepEqual(after.read(0, 18), Buffer.alloc(18));
-});
-
-test.serial('what is in quarantine goes when the grantee dies', async (t) => {
-  const { hv, front, back } = await pair(t);
-  const arena = await front.alloc(key(0, true), 4, false);
-  await back.map(front.domid, arena.grefs, true);
-  t.false(await arena.end());
-  t.is((await hv.client.stats()).quarantinedPages, 4);
-  await back.close();
-  await eventually(async () => (await hv.client.stats()).quarantinedPages === 0);
-});
-
 test.serial('a later domain of the same domid inherits no grant', async (t) => {
   const { hv, front, back } = await pair(t);
   const arena = await front.alloc(key(0), 1, false);

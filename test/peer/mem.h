@@ -16,6 +16,7 @@ struct mem_pages {
 	uint32_t refs;	 /* granter's record, mappings, quarantine */
 	uint32_t mapped; /* page mappings by the grantee */
 	bool is_donated; /* another layer's memory: never punched here */
+	bool is_kept;	 /* an inner domain's or a ring: what is in flight stays readable */
 	bool is_ended;
 	uint16_t charged;	/* domid, once in quarantine */
 	struct mem_pages *next; /* of the quarantine */

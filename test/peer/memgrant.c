@@ -115,6 +115,12 @@ static int show(const struct mem_pages *p, uint32_t flags, int *fd, uint8_t **ba
 	return 0;
 }
 
+static bool is_ring(uint8_t purpose)
+{
+	return purpose == NF_PURPOSE_TX_RING || purpose == NF_PURPOSE_RX_RING ||
+	       purpose == NF_PURPOSE_CTRL || purpose == NF_PURPOSE_BLK_RING;
+}
+
 static int alloc_locked(struct mem_layer *m, const struct nf_arena_key *key, uint32_t pages,
 			uint32_t flags, uint32_t *grefs, struct nf_arena *out)
 {
@@ -141,6 +147,8 @@ static int alloc_locked(struct mem_layer *m, const struct nf_arena_key *key, uin
 	uint64_t offset = p ? p->offset : 0;
 	if (!err) {
 		a->id = m->w->next_arena++;
+		if (!d)
+			p->is_kept = key->inner_owner != NF_DOMID_SELF || is_ring(key->purpose);
 		enter_grants(dom, key, p, a);
 		memcpy(grefs, a->grefs, pages * sizeof(uint32_t));
 		*out = (struct nf_arena){.key = *key,
@@ -177,7 +185,7 @@ int mem__alloc(struct nf_layer *l, const struct nf_arena_key *key, uint32_t page
 /* Still mapped by the peer: punched, never reused, charged to it until it dies. */
 static void quarantine(struct mem_world *w, struct mem_pages *p, uint16_t peer)
 {
-	if (!p->is_donated)
+	if (!p->is_donated && !p->is_kept)
 		(void)fallocate(p->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 				(off_t)p->pages * (off_t)NF_PAGE_BYTES);
 	p->is_ended = true;

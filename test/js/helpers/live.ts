@@ -27,7 +27,7 @@ async function layer(name: string, inner: boolean): Promise<Layer> {
   await using store = new StoreClient(hypervisor.openStore(domains[0]));
   for (const [path, owner, reader] of [
     ['/local/domain/1/data', 1, 1],
-    ...[0, 1, 2].flatMap(
+    ...[0, 1, 2, 3, 4, 5].flatMap(
       (devid) =>
         [
           [`/local/domain/1/device/vif/${devid}`, 1, 0],
