@@ -135,6 +135,7 @@ static int reqs_make(struct nf_blk_back_queue *q)
 		return -ENOMEM;
 	for (uint32_t i = count; i-- > 0;) {
 		q->reqs[i].iov = q->iovs + (size_t)i * most;
+		q->reqs[i].r = (struct nf_blkreq){.token = i, .segs = q->reqs[i].iov};
 		q->reqs[i].bounce = q->bounces + (size_t)i * most;
 		q->free_stack[q->free_sp++] = (uint16_t)i;
 	}

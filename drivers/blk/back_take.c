@@ -230,11 +230,14 @@ int nf__bbq_accept(struct nf_blk_back_queue *q, const union nf_blk_slot *slot, u
 	struct parse p = {.op = slot->rw.operation};
 	int16_t status = 0;
 	int rc = 1;
-	*r = (struct nf_blk_back_req){.r = {.token = req, .segs = r->iov},
-				      .id = slot->rw.id,
-				      .op = slot->rw.operation,
-				      .iov = r->iov,
-				      .bounce = r->bounce};
+	r->r.nsegs = 0;
+	r->r.flags = 0;
+	r->r.sector = r->r.sectors = 0;
+	r->id = slot->rw.id;
+	r->op = slot->rw.operation;
+	r->is_barrier = false;
+	r->status = 0;
+	r->bounces = 0;
 	switch (slot->rw.operation) {
 	case NF_BLK_FLUSH:
 	case NF_BLK_BARRIER:
@@ -296,6 +299,8 @@ int nf__bbq_take(struct nf_blk_back_queue *q)
 	uint32_t told = q->wanted_put;
 	q->round++;
 	q->is_starved = false;
+	for (int i = 0; i < pending; i++) /* the answers go there */
+		nf__blk_slot_prefetch(nf_ring_back_slot(ring, ring->req_cons + (uint32_t)i));
 	for (; taken < pending && q->barrier == NF_BLK_BACK_NONE && q->free_sp > 0; taken++) {
 		union nf_blk_slot slot;
 		uint32_t req = q->free_stack[q->free_sp - 1];

@@ -5,11 +5,11 @@
 #define NF_BLK_INTERNAL_H
 
 #include "nf/blk.h"
+#include "wire.h"
 
 #define NF_BLK_BATCH 64u	  /* requests a call of a port, completions a call of reap */
 #define NF_BLK_SEGMENTS_MAX 1024u /* we take or make at most, indirect: 4 MiB */
 #define NF_BLK_INDIRECT_DEFAULT 64u
-#define NF_BLK_SLOT_WORDS 28u /* of the 64-bit layout */
 #define NF_BLK_MAP_BATCH 256u /* grefs a call of the layer's map */
 
 #define nf__likely(x) __builtin_expect(!!(x), 1)
@@ -27,14 +27,6 @@ int nf__blk_fault(struct nf_blk_fault *f, const char *field, int64_t value, int6
 /* Wakes the control thread; never blocks. Poller. */
 void nf__blk_tell(int event_fd);
 
-/* ---- wire.c: slots of any ABI as the 64-bit layouts, each word loaded once. Poller. ---- */
-union nf_blk_slot {
-	uint32_t words[NF_BLK_SLOT_WORDS];
-	struct nf_blkif_request rw;
-	struct nf_blkif_discard discard;
-	struct nf_blkif_indirect indirect;
-};
-
 /* Bytes of a ring slot. */
 static inline uint32_t nf__blk_slot_bytes(uint8_t abi)
 {
@@ -46,13 +38,6 @@ static inline uint32_t nf__blk_ring_count(uint8_t abi, uint32_t pages)
 {
 	return nf_ring_count((size_t)pages * NF_PAGE_BYTES, nf__blk_slot_bytes(abi));
 }
-
-/* What a request needs of its slot; the rest of out is left as it was. */
-void nf__blk_slot_load(uint8_t abi, const void *shared, union nf_blk_slot *out);
-void nf__blk_slot_store(uint8_t abi, void *shared, const union nf_blk_slot *in);
-void nf__blk_rsp_load(uint8_t abi, const void *shared, struct nf_blkif_response *out);
-/* Padding is written as zeroes: nothing else of ours gets into the slot. */
-void nf__blk_rsp_store(uint8_t abi, void *shared, uint64_t id, uint8_t operation, int16_t status);
 
 /* Sectors of the wire (units) as 512-byte ones: shift left by this. */
 static inline uint32_t nf__blk_unit_shift(const struct nf_blk_features *f)

@@ -158,6 +158,25 @@ static void slot_publish(struct nf_blk_queue *q, const union nf_blk_slot *slot)
 	nf__blk_slot_store(q->features.abi, nf_ring_front_slot(ring, ring->req_prod++), slot);
 }
 
+/* What is left of it is part of one page of the pool: nothing to gather, nothing to bounce. */
+static inline void page_issue(struct nf_blk_queue *q, struct nf_blk_front_req *r,
+			      struct nf_blk_front_slot *s, uint32_t bytes)
+{
+	const struct iovec *v = &r->r.segs[r->at.seg];
+	uintptr_t at = (uintptr_t)v->iov_base + r->at.offset - (uintptr_t)q->base;
+	union nf_blk_slot slot;
+	slot.words[0] = s->op | 1u << 8; /* one segment */
+	slot.rw.id = (uint64_t)(s - q->slots);
+	slot.rw.sector_number = (r->r.sector + r->issued) >> q->unit_shift;
+	slot.rw.seg[0] = segment_of(q, (uint32_t)(at / NF_PAGE_BYTES),
+				    (uint32_t)(at % NF_PAGE_BYTES), bytes);
+	s->segments = 1;
+	s->sectors = bytes / NF_BLK_SECTOR_BYTES;
+	cursor_step(&r->r, &r->at, bytes);
+	slot_publish(q, &slot);
+	r->issued += s->sectors;
+}
+
 /* The next part of a read or write; false: no page for it now. */
 static bool data_issue(struct nf_blk_queue *q, struct nf_blk_front_req *r,
 		       struct nf_blk_front_slot *s)
@@ -168,6 +187,11 @@ static bool data_issue(struct nf_blk_queue *q, struct nf_blk_front_req *r,
 	s->at = r->at;
 	s->op = op;
 	s->is_read = op == NF_BLK_READ;
+	uint32_t bytes = in_place(q, &r->r, &r->at);
+	if (nf__likely(bytes == (r->r.sectors - r->issued) * NF_BLK_SECTOR_BYTES)) {
+		page_issue(q, r, s, bytes);
+		return true;
+	}
 	uint64_t sector = (r->r.sector + r->issued) >> q->unit_shift;
 	if (part_build(q, r, s, seg) == 0)
 		return false;

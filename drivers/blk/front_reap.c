@@ -71,7 +71,10 @@ int nf__bfq_reap(struct nf_blk_queue *q)
 						    nf_load_relaxed(&ring->shared_hdr->rsp_prod),
 						    ring->rsp_cons, ring->req_prod);
 	uint32_t idx = ring->rsp_cons;
-	for (uint32_t end = idx + (uint32_t)pending; idx != end; idx++) {
+	uint32_t end = idx + (uint32_t)pending;
+	for (uint32_t i = idx; i != end; i++) /* the next requests go there */
+		nf__blk_slot_prefetch(nf_ring_front_slot(ring, i));
+	for (; idx != end; idx++) {
 		struct nf_blkif_response rsp;
 		nf__blk_rsp_load(q->features.abi, nf_ring_front_slot(ring, idx), &rsp);
 		if (nf__unlikely(rsp.id >= ring->count))

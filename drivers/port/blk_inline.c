@@ -14,11 +14,11 @@ struct inlineport {
 static int inline_submit(struct nf_blkport *p, const struct nf_blkreq *reqs, uint32_t n)
 {
 	struct inlineport *q = p->priv;
-	uint32_t i = 0;
-	for (; i < n && nf__blkready_count(&q->ready) < q->depth; i++)
-		nf__blkready_put(&q->ready, reqs[i].token,
-				 q->execute(q->ctx, p->geometry, &reqs[i]));
-	return (int)i;
+	uint32_t room = q->depth - nf__blkready_count(&q->ready);
+	if (n > room)
+		n = room;
+	q->execute(q->ctx, p->geometry, reqs, n, &q->ready);
+	return (int)n;
 }
 
 static int inline_reap(struct nf_blkport *p, struct nf_blkdone *done, uint32_t cap)

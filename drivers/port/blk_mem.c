@@ -39,9 +39,9 @@ static void discard(uint8_t *from, uint64_t bytes)
 	memset(from + head + whole, 0, bytes - head - whole);
 }
 
-static int execute(void *ctx, const struct nf_disk_geometry *g, const struct nf_blkreq *r)
+static int execute_one(const struct memdisk *m, const struct nf_disk_geometry *g,
+		       const struct nf_blkreq *r)
 {
-	const struct memdisk *m = ctx;
 	uint64_t bytes;
 	int rc = nf__blkreq_check(g, r, &bytes);
 	if (rc || r->op == NF_BLKOP_FLUSH)
@@ -52,6 +52,13 @@ static int execute(void *ctx, const struct nf_disk_geometry *g, const struct nf_
 	else
 		transfer(at, r);
 	return 0;
+}
+
+static void execute(void *ctx, const struct nf_disk_geometry *g, const struct nf_blkreq *r,
+		    uint32_t n, struct nf__blkready *done)
+{
+	for (uint32_t i = 0; i < n; i++)
+		nf__blkready_put(done, r[i].token, execute_one(ctx, g, &r[i]));
 }
 
 static int mem_queue(struct nf_disk *d, uint32_t queue, uint32_t depth,

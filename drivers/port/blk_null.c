@@ -2,11 +2,13 @@
 /* "null:SIZE": checks requests and moves nothing. What a read finds is what was in the buffer. */
 #include "disks.h"
 
-static int execute(void *ctx, const struct nf_disk_geometry *g, const struct nf_blkreq *r)
+static void execute(void *ctx, const struct nf_disk_geometry *g, const struct nf_blkreq *r,
+		    uint32_t n, struct nf__blkready *done)
 {
 	uint64_t bytes;
 	(void)ctx;
-	return nf__blkreq_check(g, r, &bytes);
+	for (uint32_t i = 0; i < n; i++)
+		nf__blkready_put(done, r[i].token, nf__blkreq_check(g, &r[i], &bytes));
 }
 
 static int null_queue(struct nf_disk *d, uint32_t queue, uint32_t depth,

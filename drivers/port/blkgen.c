@@ -160,13 +160,14 @@ static int make(struct blkgen *g)
 	uint64_t sectors = nf_load64(&g->disk->geometry->sectors);
 	uint64_t block_sectors = g->block_bytes / NF_SECTOR_BYTES;
 	uint32_t n = room_for(g);
-	if (sectors < block_sectors)
+	if (n == 0 || sectors < block_sectors)
 		return 0;
+	uint64_t blocks = sectors / block_sectors;
 	for (uint32_t i = 0; i < n; i++) {
 		uint16_t index = g->free[g->free_count - 1 - i];
 		struct op *o = &g->ops[index];
 		o->is_read = g->mode == NF_GEN_SEQ_READ || g->mode == NF_GEN_RAND_READ;
-		o->sector = pick(g, sectors / block_sectors) * block_sectors;
+		o->sector = pick(g, blocks) * block_sectors;
 		o->since_ns = g->latency && (g->made + i) % SAMPLE_EVERY == 0 ? now_ns() : 0;
 		if (!o->is_read)
 			write_block(g, o);
@@ -177,7 +178,7 @@ static int make(struct blkgen *g)
 					      .nsegs = 1,
 					      .op = o->is_read ? NF_BLKOP_READ : NF_BLKOP_WRITE};
 	}
-	int taken = n ? g->disk->ops->submit(g->disk, batch, n) : 0;
+	int taken = g->disk->ops->submit(g->disk, batch, n);
 	if (taken <= 0)
 		return taken;
 	if ((uint32_t)taken < n && g->mode <= NF_GEN_SEQ_WRITE) /* not made: made next time */

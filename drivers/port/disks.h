@@ -62,9 +62,9 @@ static inline void nf__blkready_put(struct nf__blkready *r, uint64_t token, int 
 }
 
 /* ---- blk_inline.c ---- */
-/* Does one request, wrong ones included; what it completes with. */
-typedef int nf__blkreq_execute(void *ctx, const struct nf_disk_geometry *g,
-			       const struct nf_blkreq *r);
+/* Does n requests in order, wrong ones included, and puts what each completes with into done. */
+typedef void nf__blkreq_execute(void *ctx, const struct nf_disk_geometry *g,
+				const struct nf_blkreq *r, uint32_t n, struct nf__blkready *done);
 /* A disk's queue whose requests are done when they are submitted; ctx is the disk's priv. */
 int nf__inline_queue(struct nf_disk *d, nf__blkreq_execute *execute, uint32_t depth,
 		     struct nf_counters *counters, struct nf_blkport *out);

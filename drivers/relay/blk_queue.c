@@ -40,6 +40,8 @@ static int answers_move(struct nf__blk_queue *q)
 	if (pending < 0)
 		return outer_fault(q, "rsp_prod", nf_load_relaxed(&out->shared_hdr->rsp_prod),
 				   out->rsp_cons, out->req_prod);
+	for (int i = 0; i < pending; i++) /* the next requests go there */
+		nf__blk_slot_prefetch(nf_ring_front_slot(out, out->rsp_cons + (uint32_t)i));
 	for (int i = 0; i < pending; i++) {
 		struct nf_blkif_response rsp;
 		nf__blk_rsp_load(q->out_features.abi, nf_ring_front_slot(out, out->rsp_cons), &rsp);
@@ -136,7 +138,7 @@ static bool indirect_move(struct nf__blk_queue *q, struct nf_blkif_indirect *r, 
 	}
 	for (uint32_t i = 0; i < NF_BLKIF_INDIRECT_PAGES_MAX; i++)
 		r->indirect_grefs[i] = i < q->list_pages ? q->out->list_grefs[first + i] : 0;
-	r->handle = 0;
+	r->handle = r->pad2 = 0;
 	return true;
 }
 
@@ -200,6 +202,8 @@ static int requests_move(struct nf__blk_queue *q)
 	if (pending < 0)
 		return inner_fault(q, "req_prod", nf_load_relaxed(&in->shared_hdr->req_prod),
 				   in->req_cons, (int64_t)in->rsp_prod + in->count);
+	for (int i = 0; i < pending; i++) /* the answers go there */
+		nf__blk_slot_prefetch(nf_ring_back_slot(in, in->req_cons + (uint32_t)i));
 	for (; moved < pending && q->free_sp > 0 && nf_ring_front_free(out) > 0; moved++) {
 		union nf_blk_slot slot;
 		uint32_t id = q->free_stack[q->free_sp - 1];

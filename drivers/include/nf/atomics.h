@@ -37,6 +37,23 @@ static inline void nf_store_relaxed(uint32_t *shared, uint32_t value)
 	__atomic_store_n(shared, value, __ATOMIC_RELAXED);
 }
 
+static inline void nf_store_relaxed_u64(uint64_t *shared, uint64_t value)
+{
+	__atomic_store_n(shared, value, __ATOMIC_RELAXED);
+}
+
+/* Brings a line here that is read and then written soon; changes nothing but how long that takes.
+ * Any address will do. */
+static inline void nf_prefetch_write(const void *at)
+{
+#if defined(__x86_64__)
+	/* a no-op on processors that do not know it; the compiler would only ask to read */
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)at));
+#else
+	__builtin_prefetch(at, 1);
+#endif
+}
+
 /* A 64-bit word shared by threads of one process: what it names was complete before the store. */
 static inline uint64_t nf_load64(const uint64_t *word)
 {
