@@ -31,6 +31,7 @@ static int queue_run(struct nf_poll_item *item)
 	if (nf__unlikely(again < 0))
 		return again;
 	int rc = nf__bbq_respond(q);
+	q->item.is_patient = q->asked > 0 && q->port.fd >= 0;
 	NF_GAUGE(q->counters, tx_ring_used, q->rings->ring.req_cons - q->rings->ring.rsp_prod);
 	if (nf__unlikely(is_draining && q->asked == 0 && done > 0))
 		nf__blk_tell(q->event_fd);
@@ -52,6 +53,9 @@ static int queue_arm(struct nf_poll_item *item)
 		return done;
 	/* what is there and cannot be taken now is taken when the disk has done something */
 	bool is_stuck = q->is_starved || q->barrier != NF_BLK_BACK_NONE || q->free_sp == 0;
+	/* the disk takes no more before it has done something: nobody need wake us for more */
+	if (q->asked > 0 && (q->ready_count > 0 || q->port.is_full))
+		return 0;
 	more = nf_ring_back_arm(&q->rings->ring, 1);
 	if (more < 0)
 		return nf__blk_fault(&q->fault, "req_prod",

@@ -11,6 +11,8 @@
 
 #define PEEK_ROUNDS 16u	   /* rounds that moved something between looks at who sleeps */
 #define SWEEP_ROUNDS 4096u /* empty rounds between looks at descriptors nobody armed */
+#define VAIN_SPINS 16u	   /* in a row: what is waited for takes longer than that */
+#define TRY_SLEEPS 16u	   /* without a spin before one, to see whether that is still so */
 
 static uint64_t now_ns(void)
 {
@@ -33,7 +35,7 @@ void nf__poller_fail(struct nf_poller *p, struct nf_poll_item *item, int error)
 
 static uint32_t run_items(struct nf_poller *p)
 {
-	uint32_t moved = 0;
+	uint32_t moved = 0, patient = 0;
 	for (uint32_t i = 0; i < p->awake; i++) {
 		struct nf_poll_item *item = p->items[i];
 		if (item->error)
@@ -44,6 +46,7 @@ static uint32_t run_items(struct nf_poller *p)
 			continue;
 		}
 		moved += (uint32_t)n;
+		patient += item->is_patient ? (uint32_t)n : 0;
 		if (!item->counters)
 			continue;
 		if (n)
@@ -51,6 +54,8 @@ static uint32_t run_items(struct nf_poller *p)
 		else
 			NF_COUNT(item->counters, rounds_empty, 1);
 	}
+	if (moved > 0)
+		p->is_patient = patient == moved;
 	return moved;
 }
 
@@ -113,6 +118,29 @@ static void block(struct nf_poller *p)
 	p->idle_since_ns = 0;
 }
 
+/* Adaptive: it is time to sleep. */
+static bool has_spun(struct nf_poller *p)
+{
+	if (p->is_patient || (p->vain_spins >= VAIN_SPINS && ++p->spinless < TRY_SLEEPS))
+		return true;
+	uint64_t now = now_ns();
+	if (p->idle_since_ns == 0)
+		p->idle_since_ns = now;
+	if (now - p->idle_since_ns < (uint64_t)p->cfg.spin_us * 1000)
+		return false;
+	p->vain_spins++;
+	p->spinless = 0;
+	return true;
+}
+
+/* After a round that moved something. */
+static inline void busy(struct nf_poller *p)
+{
+	if (p->idle_since_ns != 0) /* it was worth it to spin */
+		p->vain_spins = 0;
+	p->idle_since_ns = 0;
+}
+
 /* After a round that moved nothing. */
 static void idle(struct nf_poller *p)
 {
@@ -124,14 +152,9 @@ static void idle(struct nf_poller *p)
 		block(p);
 		return;
 	}
-	if (p->cfg.mode == NF_POLL_ADAPTIVE) {
-		uint64_t now = now_ns();
-		if (p->idle_since_ns == 0) {
-			p->idle_since_ns = now;
-		} else if (now - p->idle_since_ns >= (uint64_t)p->cfg.spin_us * 1000) {
-			block(p);
-			return;
-		}
+	if (p->cfg.mode == NF_POLL_ADAPTIVE && has_spun(p)) {
+		block(p);
+		return;
 	}
 	if (++p->empty_rounds % SWEEP_ROUNDS == 0)
 		nf__poller_sweep(p);
@@ -158,7 +181,7 @@ void *nf__poller_main(void *poller)
 			idle(p);
 			continue;
 		}
-		p->idle_since_ns = 0;
+		busy(p);
 		if (p->awake < p->count && ++p->busy_rounds % PEEK_ROUNDS == 0)
 			nf__poller_peek(p);
 	}

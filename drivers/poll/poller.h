@@ -25,7 +25,10 @@ struct nf_poller {
 	uint32_t count, awake;
 	uint32_t busy_rounds;
 	uint32_t empty_rounds;
-	uint64_t idle_since_ns; /* 0: something moved in the last round */
+	uint64_t idle_since_ns; /* spins since; 0: something moved in the last round */
+	bool is_patient;	/* who moved something in the last round that was not empty */
+	uint32_t vain_spins;	/* in a row */
+	uint32_t spinless;	/* sleeps without a spin since the last */
 	bool yield;
 	struct pollfd fds[NF__POLL_FDS];
 	uint16_t fd_item[NF__POLL_FDS];

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define REAP_BATCH 64u
+#define START 2u /* requests an idle disk gets at once: it works while the others are prepared */
 
 static bool is_side(const struct nf__fileslot *s)
 {
@@ -59,7 +60,11 @@ static int file_submit(struct nf_blkport *p, const struct nf_blkreq *reqs, uint3
 	uint32_t room = q->depth - nf__blkready_count(&q->ready) - q->in_flight - q->side_in_flight;
 	if (n > room)
 		n = room;
-	for (; i < n; i++) {
+	bool is_idle = q->in_flight == 0;
+	uint32_t asked = n;
+	if (is_idle)
+		nf__window_begin(&q->window);
+	for (; i < n && q->in_flight < q->window.limit; i++) {
 		uint64_t bytes;
 		int rc = nf__blkreq_check(p->geometry, &reqs[i], &bytes);
 		if (rc) {
@@ -75,7 +80,11 @@ static int file_submit(struct nf_blkport *p, const struct nf_blkreq *reqs, uint3
 			break;
 		}
 		launch(q, s);
+		if (is_idle && q->in_flight == START && engine_go(q) < 0)
+			return -ENODEV;
 	}
+	nf__window_wanted(&q->window, q->in_flight + asked - i);
+	p->is_full = q->in_flight >= q->window.limit;
 	return engine_go(q) < 0 ? -ENODEV : (int)i;
 }
 
@@ -104,8 +113,12 @@ static int file_reap(struct nf_blkport *p, struct nf_blkdone *done, uint32_t cap
 {
 	struct nf__fileport *q = p->priv;
 	bool is_again = false;
-	if (q->in_flight)
+	uint32_t before = q->in_flight;
+	if (before)
 		is_again = collect(q, q->engine, &q->in_flight);
+	if (q->in_flight < before)
+		nf__window_reaped(&q->window, before - q->in_flight, q->in_flight, q->depth);
+	p->is_full = q->in_flight >= q->window.limit;
 	if (q->side_in_flight)
 		is_again |= collect(q, q->ioctls, &q->side_in_flight);
 	if (is_again && engine_go(q) < 0)
@@ -213,7 +226,7 @@ int nf__fileport_open(struct nf_disk *d, uint32_t depth, struct nf_counters *cou
 	if (!q)
 		return -ENOMEM;
 	q->disk = f;
-	q->depth = depth;
+	q->depth = q->window.limit = depth;
 	q->is_copied = f->is_copied;
 	q->slots = calloc(depth, sizeof(*q->slots));
 	int fd = q->slots ? nf__blkready_init(&q->ready, depth) : -ENOMEM;

@@ -119,6 +119,7 @@ struct nf_blkport {
 	uint32_t segs_max;  /* of a request without being split inside, a hint */
 	uint32_t bytes_max; /* likewise; a user stays below it, 0: NF_BLKREQ_BYTES_MAX */
 	uint32_t idle_poll; /* 1: completions appear without fd (done at submit) */
+	uint32_t is_full;   /* 1: takes nothing before something is reaped; 0: it may */
 	uint8_t *pool;
 	uint64_t pool_bytes;
 	const struct nf_disk_geometry *geometry; /* of its disk; borrowed */

@@ -6,7 +6,8 @@
  *
  *   busy      never sleeps while anything moved in the last round; with more pollers than CPUs it
  *             yields after an empty round
- *   adaptive  spins for spin_us after the last work, then arms every item and blocks
+ *   adaptive  spins for spin_us after the last work, then arms every item and blocks; where spins
+ *             are in vain it blocks at once, and tries one now and then
  *   event     arms and blocks after the first empty round
  * Blocking waits on every item's descriptors and on the kick descriptor, for as long as nothing
  * happens: an idle poller costs no CPU time. All modes obey the control page's park word. A change
@@ -57,6 +58,9 @@ struct nf_poll_item {
 	struct nf_poller *poller;     /* NULL while detached */
 	int error;		      /* why it was stopped; 0 runs */
 	struct nf_counters *counters; /* rounds and sleeps are counted here; may be NULL */
+	/* The item's, of its last run: what it waits for takes longer than to sleep and wake up (a
+	 * disk). An adaptive poller does not spin when it was the last to move something. */
+	bool is_patient;
 
 	/* the poller's own while attached */
 	uint32_t slot;	   /* its place in the list */
