@@ -5,11 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EndCount, LinePath } from './lib/line.js';
 import { linePath } from './lib/line.js';
 import type { Result, Skipped } from './lib/schema.js';
-import { interval, isNoisy, spread } from './lib/stats.js';
+import { interval, isNoisy, spread, type Interval } from './lib/stats.js';
 
 /** Preamble, gap and FCS of a frame on a wire; frames are padded to 60 bytes. */
 const WIRE_BYTES = 24;
 const DRAIN_MS = 3000;
+/** Of the link's rate: the plain sender fills it. */
+const FILLED = 0.99;
 
 export interface LineOptions {
   paths: readonly ('copy' | 'translate' | 'direct')[];
@@ -85,6 +87,11 @@ async function sample(
   };
 }
 
+/** Of rounds; a window in which the other sender never got a CPU has no ratio. */
+function ratioOf(pairs: readonly { ours: number; theirs: number }[]): Interval | undefined {
+  return pairs.length > 0 ? interval(pairs.map(({ ours, theirs }) => ours / theirs)) : undefined;
+}
+
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
 function resultOf(
@@ -97,8 +104,11 @@ function resultOf(
   const rates = samples.map((s) => s.packetsPerSecond);
   const drops = sum(samples.map((s) => s.portDrops + s.shaperDrops));
   const lost = sum(samples.map((s) => s.lost));
-  const ratio = interval(rates.map((rate, i) => rate / native[i]!.packetsPerSecond));
-  const limit = interval(rates.map((rate) => rate / wireRate(o, frameBytes)));
+  const full = wireRate(o, frameBytes);
+  const pairs = rates.map((ours, i) => ({ ours, theirs: native[i]!.packetsPerSecond }));
+  const ratio = ratioOf(pairs.filter(({ theirs }) => theirs > 0));
+  const filled = ratioOf(pairs.filter(({ theirs }) => theirs >= FILLED * full));
+  const limit = interval(rates.map((rate) => rate / full));
   return {
     ...path.identity,
     bench: 'line',
@@ -106,7 +116,8 @@ function resultOf(
     frameBytes,
     packetsPerSecond: spread(rates),
     bitsPerSecond: spread(rates.map((rate) => rate * (Math.max(frameBytes, 60) + WIRE_BYTES) * 8)),
-    ...(path.name !== 'native' && { ratioToNative: ratio, noisy: isNoisy(ratio) }),
+    ...(path.name !== 'native' && ratio && { ratioToNative: ratio, noisy: isNoisy(ratio) }),
+    ...(path.name !== 'native' && filled && { ratioToNativeWhereFull: filled }),
     ratioToLimit: limit,
     // what a port or the shaper dropped is told apart from what nobody can account for
     lost: Math.max(0, lost - drops),

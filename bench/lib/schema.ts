@@ -73,6 +73,8 @@ export const resultSchema = z.object({
   latencyByClass: z.object({ near: latency.optional(), far: latency.optional() }).optional(),
   ratioToSingle: ratio.optional(),
   ratioToNative: ratio.optional(),
+  /** `line`: of the rounds in which the plain sender filled the link. */
+  ratioToNativeWhereFull: ratio.optional(),
   ratioToSplice: ratio.optional(),
   ratioToLimit: ratio.optional(),
   /** Which limit: the bare ring at 60 bytes, the copy limit otherwise. */

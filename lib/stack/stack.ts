@@ -197,7 +197,6 @@ export class Stack implements AsyncDisposable {
     this.#claim.update({ isolated: this.isolated });
     await this.#builder.start(this.#plan);
     await options.prepare?.((name) => this.domain(name));
-    await options.prepare?.((name) => this.domain(name));
     const outerStore = await this.hypervisor('H0').store();
     const nested = this.#plan.nested;
     const places = {

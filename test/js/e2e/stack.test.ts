@@ -102,6 +102,18 @@ isolated('nothing is left of a stack that was closed', async (t) => {
   );
 });
 
+isolated('what is prepared before devices are made is prepared once', async (t) => {
+  const prepared: string[] = [];
+  const prepare = (domain: (name: string) => { name: string }): Promise<void> => {
+    prepared.push(domain('L0').name);
+    return Promise.resolve();
+  };
+  const config = { name: `e2e-prepare-${process.pid}`, isolation: 'on' } as const;
+  await using stack = await Stack.up({ ...config, devices: e.genDevices(['single']) }, { prepare });
+  t.is(stack.devices.length, 1);
+  t.deepEqual(prepared, ['L0']);
+});
+
 isolated('a name that is taken is refused, and the holder goes on', async (t) => {
   const stack = await e.up(t, { devices: e.genDevices(['single']) });
   const again = Stack.up({ name: stack.name, devices: e.genDevices(['single']) });
