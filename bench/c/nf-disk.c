@@ -2,7 +2,8 @@
 /*
  * The disk benchmarks' native end: the same generator and the same disk as a stack's, without ring,
  * grants or a second process. Orders come a line each, "MODE BLOCK_BYTES DEPTH MS", answers go out
- * as one JSON object a line. With --sleep it waits for completions as an adaptive poller does.
+ * as one JSON object a line. With --sleep it waits for completions as a back does, without
+ * spinning.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -13,7 +14,6 @@
 #include "nf/blkport.h"
 
 #define SETTLE_NS 20000000ull
-#define SPIN_NS 50000ull /* as the poller's default */
 
 struct bench {
 	struct nf_disk disk;
@@ -51,7 +51,7 @@ static void wait_for(struct bench *b, uint64_t ns)
 /* Until the time is over; negative: the disk is dead. */
 static int run_until(struct bench *b, uint64_t end_ns)
 {
-	uint64_t now, moved_ns = win_now_ns();
+	uint64_t now;
 	while ((now = win_now_ns()) < end_ns) {
 		int moved = 0;
 		for (int i = 0; i < 16; i++) {
@@ -60,9 +60,7 @@ static int run_until(struct bench *b, uint64_t end_ns)
 				return rc;
 			moved += rc;
 		}
-		if (moved > 0)
-			moved_ns = now;
-		else if (b->is_sleeping && now - moved_ns >= SPIN_NS)
+		if (moved == 0 && b->is_sleeping) /* as a back's poller: a disk is not spun for */
 			wait_for(b, end_ns - now);
 	}
 	return 0;
