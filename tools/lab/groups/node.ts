@@ -26,14 +26,12 @@ export const node: Group = {
       front: 'nestfront',
       back: 'stock',
       summary: 'our front on embedded in a PVH guest, relay translate, stock xen-blkback in dom0',
-      trial: true,
     },
     {
       name: 'net-nested-restore',
       front: 'nestfront',
       back: 'stock',
       summary: 'L2 in namespaces of its own inside L1, root an initramfs; L1 restored',
-      trial: true,
     },
   ],
 };
