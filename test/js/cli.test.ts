@@ -60,6 +60,15 @@ test('an unknown command is refused by name', async (t) => {
   t.regex(stderr, /upp/);
 });
 
+test('lab bench refuses a path and a clock that there is not', async (t) => {
+  const path = await nestfront('lab', 'bench', '--paths', 'stock-stock,theirs');
+  t.is(path.code, 2);
+  t.regex(path.stderr, /no path theirs: there are stock-stock/);
+  const clock = await nestfront('lab', 'bench', '--clock', 'sun');
+  t.is(clock.code, 2);
+  t.regex(clock.stderr, /no clock sun: there are host, instructions/);
+});
+
 test('a bad configuration exits 2 and says what to change', async (t) => {
   const file = join(runtime, 'bad.json');
   writeFileSync(file, JSON.stringify({ name: 'x', devices: [{ name: 'a', path: 'relay' }] }));

@@ -6,6 +6,7 @@ import { SCENARIOS } from '../lab/scenarios.js';
 import { ORDER, runBench } from '../lab/bench.js';
 import type { LabBench, PathName } from '../lab/bench.js';
 import { labShell, runLab } from '../lab/run.js';
+import type { Clock } from '../lab/groups/group.js';
 import type { Environment } from '../../bench/lib/schema.js';
 import { EXIT, table } from '../command.js';
 import type { CommandContext, CommandModule } from '../command.js';
@@ -19,6 +20,12 @@ function positive(text: string): number {
   const n = Number(text);
   if (!Number.isInteger(n) || n < 1) throw new RangeError(`a number from 1 on, not ${text}`);
   return n;
+}
+
+function clockName(text: string): Clock {
+  if (text !== 'host' && text !== 'instructions')
+    throw new RangeError(`no clock ${text}: there are host, instructions`);
+  return text;
 }
 
 function pathNames(text: string): PathName[] {
@@ -69,6 +76,7 @@ interface BenchFlags {
   quick?: boolean;
   json?: string;
   paths: readonly PathName[];
+  clock: Clock;
 }
 
 async function bench(o: BenchFlags, context: CommandContext): Promise<void> {
@@ -76,7 +84,11 @@ async function bench(o: BenchFlags, context: CommandContext): Promise<void> {
   const effort =
     o.quick === true ? { rounds: 2, window: 1 } : { rounds: o.rounds, window: o.seconds };
   const note = (line: string): void => context.note(line);
-  const result = await runBench({ ...effort, paths: o.paths }, note, context.signal);
+  const result = await runBench(
+    { ...effort, paths: o.paths, clock: o.clock },
+    note,
+    context.signal,
+  );
   benchTable(result).forEach((line) => context.print(line));
   result.faults.forEach((f) => context.print(`fault ${f}`));
   if (o.json !== undefined) writeJson(o.json, started, { ...result, skipped: [] });
@@ -132,6 +144,7 @@ export const command: CommandModule = {
       .option('--seconds <n>', 'of each measurement', positive, 3)
       .option('--quick', 'two rounds of a second')
       .option('--paths <names>', 'only these, with commas', pathNames, ORDER)
+      .option('--clock <which>', 'host, or instructions: 4 ns each, on any host', clockName, 'host')
       .option('--json <file>', 'write the results as JSON')
       .action((o: BenchFlags) => bench(o, context));
     command

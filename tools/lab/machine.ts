@@ -148,6 +148,7 @@ export function prepare(
     consoleFile: join(dir, 'console.log'),
     memory: b.memory,
     dom0Memory: b.dom0Memory,
+    clock: b.clock ?? 'host',
     seconds: b.seconds,
     idleSeconds: 420,
   };

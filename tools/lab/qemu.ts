@@ -8,6 +8,7 @@ import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { createWriteStream, readFileSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
+import type { Clock } from './groups/group.js';
 import type { LabImages } from './image.js';
 
 /** EPYC, because the shim's AMD set-up faults on `max`; no SMAP, MWAIT or XSAVE (docs/lab.md). */
@@ -31,6 +32,7 @@ export interface Machine {
   /** MiB of the machine and of dom0. */
   readonly memory: number;
   readonly dom0Memory: number;
+  readonly clock: Clock;
   /** Ended after so many seconds, and after so many without a line. */
   readonly seconds: number;
   readonly idleSeconds: number;
@@ -42,8 +44,16 @@ export function accelerator(): 'kvm' | 'tcg' {
   return /^flags.*\b(svm|vmx)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8')) ? 'kvm' : 'tcg';
 }
 
+/** 2^2 ns an instruction; what waits for a timer does not wait for the host. */
+const ICOUNT = 'shift=2,sleep=off';
+
+function cpuOf(clock: Clock): string[] {
+  const tcg = (thread: string): string[] => ['-accel', `tcg,thread=${thread}`, '-cpu', TCG_CPU];
+  if (clock === 'instructions') return [...tcg('single'), '-icount', ICOUNT];
+  return accelerator() === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : tcg('multi');
+}
+
 function argumentsOf(m: Machine, serial = 'stdio'): string[] {
-  const kvm = accelerator() === 'kvm';
   const only = m.only ? ` lab.only=${m.only.join(':')}` : ''; // a comma would end QEMU's option
   const more = Object.entries(m.options ?? {}).map(([key, value]) => ` lab.${key}=${value}`);
   const linux =
@@ -51,7 +61,7 @@ function argumentsOf(m: Machine, serial = 'stdio'): string[] {
     `lab.job=${m.job}${only}${more.join('')}`;
   const ram = `dom0_mem=${m.dom0Memory}M,max:${m.dom0Memory}M`;
   return [
-    ...(kvm ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi', '-cpu', TCG_CPU]),
+    ...cpuOf(m.clock),
     '-smp',
     '1',
     '-m',

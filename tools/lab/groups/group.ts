@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT
 /** What a file of this folder describes: one boot and the scenarios its job runs. */
 
+/**
+ * `host`: its time is ours. `instructions`: each instruction it executes takes 4 ns and nothing else
+ * takes any, whatever the host is busy with. Emulated CPUs only.
+ */
+export type Clock = 'host' | 'instructions';
+
 export interface Scenario {
   readonly name: string;
   /** Another name that asks for it, and perhaps for others besides. */
@@ -21,6 +27,8 @@ export interface Group {
   readonly dom0Memory: number;
   /** Who has Node and this package: an image for guests on the share, and dom0, too. */
   readonly node?: 'guests' | 'all';
+  /** What the machine's time is, where it is not the host's. */
+  readonly clock?: Clock;
   /** The watchdog's limit. */
   readonly seconds: number;
 }
