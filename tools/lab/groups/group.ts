@@ -2,8 +2,8 @@
 /** What a file of this folder describes: one boot and the scenarios its job runs. */
 
 /**
- * `host`: its time is ours. `instructions`: each instruction it executes takes 4 ns and nothing else
- * takes any, whatever the host is busy with. Emulated CPUs only.
+ * `host`: its time is ours. `instructions`: each instruction it executes takes 4 ns and nothing
+ * else takes any, whatever the host is busy with. Emulated CPUs only.
  */
 export type Clock = 'host' | 'instructions';
 

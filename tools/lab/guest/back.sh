@@ -9,6 +9,8 @@ back_start() {
 		say 'fault our back does not start'
 		return 1
 	}
+	# field 41: SCHED_BATCH
+	[ "$(cut -d' ' -f41 /proc/$BACK/stat)" = 3 ] || say 'fault our back is no batch process'
 	[ -e /tmp/back.idle ] || back_holds >/tmp/back.idle || true # grep: nothing mapped
 }
 
