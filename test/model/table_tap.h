@@ -4,7 +4,7 @@
 #define NF_MODEL_TABLE_TAP_H
 
 #include "model/table_run.h"
-#include "tap.h"
+#include "c/tap.h"
 
 /* All executions of it are good; else the first that is not is told. */
 static bool holds(const struct scene *s)
