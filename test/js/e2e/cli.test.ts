@@ -119,6 +119,10 @@ for (const [signal, when] of [
   isolated(`${signal} ${when} takes everything down and exits 130`, async (t) => {
     const name = `cli-${signal.toLowerCase()}-${when.length}-${process.pid}`;
     const { child, answer } = start('up', config(name));
+    t.teardown(async () => {
+      child.kill('SIGTERM');
+      await answer;
+    });
     if (when === 'while it runs') await once(child.stdout!, 'data');
     else await e.eventually(t, () => e.processesWith(`${name}/`).length > 0, 'a first process');
     child.kill(signal);

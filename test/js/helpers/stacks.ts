@@ -47,7 +47,7 @@ export async function eventually(
   t: ExecutionContext,
   ready: () => boolean | Promise<boolean>,
   what: string | (() => string),
-  milliseconds = 5000,
+  milliseconds = 20_000,
 ): Promise<void> {
   const deadline = performance.now() + milliseconds;
   while (!(await ready())) {
