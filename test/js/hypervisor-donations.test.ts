@@ -1,36 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Pages and channel ends of an outer layer behind an inner domain's grants.
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { HV, LAYOUT } from '../../lib/hypervisor/protocol.js';
-import { native, type ArenaKey, type NativeLayer } from '../../lib/native.cjs';
-import {
-  eventually,
-  openDomain,
-  RawDomain,
-  startHypervisor,
-  type TestHypervisor,
-} from './helpers/hypervisor.js';
-
-const key = (peer: number, readonly = false, purpose = 1): ArenaKey => ({
-  peer,
-  device: 0,
-  queue: 0,
-  purpose,
-  readonly,
-});
-
-interface Pair {
-  hv: TestHypervisor;
-  front: NativeLayer;
-  back: NativeLayer;
-}
-
-async function pair(t: ExecutionContext, flags: string[] = []): Promise<Pair> {
-  const hv = await startHypervisor(t, flags);
-  const back = await openDomain(t, hv, 'back', { domid: 0 });
-  const front = await openDomain(t, hv, 'front');
-  return { hv, front, back };
-}
+import { native } from '../../lib/native.cjs';
+import { arenaKey, eventually, pair, RawDomain } from './helpers/hypervisor.js';
 
 test.serial('donated pages: two layers, one set of pages, equal numbers', async (t) => {
   const outer = await pair(t);
@@ -43,7 +16,7 @@ test.serial('donated pages: two layers, one set of pages, equal numbers', async 
   const below = await l1.alloc({ ...wanted, purpose: 4 }, 8, true);
   t.is(below.buffer, undefined);
   await relay.donate(l2.domid, below, true);
-  const plain = await l2.alloc(key(0), 2, false);
+  const plain = await l2.alloc(arenaKey(0), 2, false);
   t.true(
     plain.grefs.every((gref) => gref > 16000),
     'plain numbers come from the top',
@@ -64,14 +37,14 @@ test.serial('donated pages: two layers, one set of pages, equal numbers', async 
 test.serial('donations: only privileged, only sealed memory, only what fits', async (t) => {
   const outer = await pair(t);
   const { hv, front, back } = await pair(t);
-  const arena = await outer.front.alloc(key(0, false, 5), 4, true);
+  const arena = await outer.front.alloc(arenaKey(0, false, 5), 4, true);
   await back.donate(front.domid, arena, false);
-  await t.throwsAsync(front.alloc(key(0, false, 5), 5, false), { code: 'EINVAL' });
-  const got = await front.alloc(key(0, false, 5), 3, false);
+  await t.throwsAsync(front.alloc(arenaKey(0, false, 5), 5, false), { code: 'EINVAL' });
+  const got = await front.alloc(arenaKey(0, false, 5), 3, false);
   got.write(0, Buffer.from('x'));
   await back.donate(front.domid, arena, true);
-  await front.alloc(key(0), 8, false); // takes 8 and on
-  await t.throwsAsync(front.alloc(key(0, false, 5), 4, false), { code: 'EEXIST' });
+  await front.alloc(arenaKey(0), 8, false); // takes 8 and on
+  await t.throwsAsync(front.alloc(arenaKey(0, false, 5), 4, false), { code: 'EEXIST' });
   const raw = await RawDomain.open(t, hv, 'plain');
   const fd = native.memfdCreate('mine', 4);
   t.teardown(() => native.close(fd));
@@ -99,7 +72,7 @@ test.serial('donated channel ends: L2 rings L0 without L1', async (t) => {
   await eventually(() => heard === 1);
   // pages and channels don't get mixed up
   await inner.back.donateChan(inner.front.domid, 0, 0, 9, l2);
-  const plain = await inner.front.alloc(key(0, false, 9), 1, false);
+  const plain = await inner.front.alloc(arenaKey(0, false, 9), 1, false);
   plain.write(0, Buffer.from('memory'));
   t.is(plain.read(0, 6).toString(), 'memory');
 });

@@ -1,40 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Arenas that end while their grantee has them mapped.
-import test, { type ExecutionContext } from 'ava';
-import type { ArenaKey, NativeLayer } from '../../lib/native.cjs';
-import {
-  eventually,
-  openDomain,
-  startHypervisor,
-  type TestHypervisor,
-} from './helpers/hypervisor.js';
+import test from 'ava';
+import { arenaKey, eventually, pair } from './helpers/hypervisor.js';
 
 const RX_RING = 2;
 const RX_PAYLOAD = 5;
 
-const key = (purpose: number, readonly = false): ArenaKey => ({
-  peer: 0,
-  device: 0,
-  queue: 0,
-  purpose,
-  readonly,
-});
-
-interface Pair {
-  hv: TestHypervisor;
-  front: NativeLayer;
-  back: NativeLayer;
-}
-
-async function pair(t: ExecutionContext): Promise<Pair> {
-  const hv = await startHypervisor(t);
-  const back = await openDomain(t, hv, 'back', { domid: 0 });
-  return { hv, back, front: await openDomain(t, hv, 'front') };
-}
-
 test.serial('an arena that ends while mapped is emptied, kept apart and charged', async (t) => {
   const { hv, front, back } = await pair(t);
-  const arena = await front.alloc(key(RX_PAYLOAD), 4, false);
+  const arena = await front.alloc(arenaKey(0, false, RX_PAYLOAD), 4, false);
   arena.write(0, Buffer.from('secret of the past'));
   const grefs = Uint32Array.from(arena.grefs);
   const mapping = await back.map(front.domid, grefs, false);
@@ -44,11 +18,11 @@ test.serial('an arena that ends while mapped is emptied, kept apart and charged'
   const [, charged] = await hv.client.listDomains();
   t.is((await hv.client.listDomains())[0]?.quarantinedPages, 4);
   t.is(charged?.pages, 0);
-  const next = await front.alloc(key(RX_PAYLOAD), 4, false);
+  const next = await front.alloc(arenaKey(0, false, RX_PAYLOAD), 4, false);
   t.is(next.grefs.filter((gref) => grefs.includes(gref)).length, 0, 'numbers wait as well');
   await mapping.unmap();
   t.is((await hv.client.listDomains())[0]?.quarantinedPages, 0);
-  const after = await front.alloc(key(RX_PAYLOAD), 4, false);
+  const after = await front.alloc(arenaKey(0, false, RX_PAYLOAD), 4, false);
   t.deepEqual(after.grefs, grefs);
   t.deepEqual(after.read(0, 18), Buffer.alloc(18));
 });
@@ -57,7 +31,10 @@ test.serial(
   'rings, and what an inner domain has, stay readable and are never used anew',
   async (t) => {
     const { hv, front, back } = await pair(t);
-    for (const wanted of [key(RX_RING), { ...key(RX_PAYLOAD), innerOwner: 7 }]) {
+    for (const wanted of [
+      arenaKey(0, false, RX_RING),
+      { ...arenaKey(0, false, RX_PAYLOAD), innerOwner: 7 },
+    ]) {
       const arena = await front.alloc(wanted, 4, false);
       arena.write(0, Buffer.from('not heard of it yet'));
       const mapping = await back.map(front.domid, arena.grefs, false);
@@ -77,7 +54,7 @@ test.serial(
 
 test.serial('what is in quarantine goes when the grantee dies', async (t) => {
   const { hv, front, back } = await pair(t);
-  const arena = await front.alloc(key(RX_PAYLOAD, true), 4, false);
+  const arena = await front.alloc(arenaKey(0, true, RX_PAYLOAD), 4, false);
   await back.map(front.domid, arena.grefs, true);
   t.false(await arena.end());
   t.is((await hv.client.stats()).quarantinedPages, 4);

@@ -5,35 +5,15 @@ import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:f
 import test, { type ExecutionContext } from 'ava';
 import { HV, LAYOUT } from '../../lib/hypervisor/protocol.js';
 import { QUOTA } from '../../lib/hypervisor/quota.js';
-import { native, type ArenaKey, type NativeLayer } from '../../lib/native.cjs';
+import { native } from '../../lib/native.cjs';
 import {
+  arenaKey,
   eventually,
   openDomain,
+  pair,
   RawDomain,
   startHypervisor,
-  type TestHypervisor,
 } from './helpers/hypervisor.js';
-
-const key = (peer: number, readonly = false, purpose = 1): ArenaKey => ({
-  peer,
-  device: 0,
-  queue: 0,
-  purpose,
-  readonly,
-});
-
-interface Pair {
-  hv: TestHypervisor;
-  front: NativeLayer;
-  back: NativeLayer;
-}
-
-async function pair(t: ExecutionContext, flags: string[] = []): Promise<Pair> {
-  const hv = await startHypervisor(t, flags);
-  const back = await openDomain(t, hv, 'back', { domid: 0 });
-  const front = await openDomain(t, hv, 'front');
-  return { hv, front, back };
-}
 
 /** Everything one can try to write through a descriptor. */
 function tryToWrite(t: ExecutionContext, fd: number): void {
@@ -70,7 +50,7 @@ test.serial('a read-only grant cannot be written by its grantee in any way', asy
   const hv = await startHypervisor(t);
   const front = await openDomain(t, hv, 'front');
   const raw = await RawDomain.open(t, hv, 'grantee');
-  const arena = await front.alloc(key(raw.domid, true), 2, false);
+  const arena = await front.alloc(arenaKey(raw.domid, true), 2, false);
   arena.write(0, Buffer.from('readable'));
   const [gref = 0] = arena.grefs;
   t.is((await rawMap(raw, front.domid, gref, false)).status, -13);
@@ -89,7 +69,7 @@ test.serial("a peer's grant table can be read, not written", async (t) => {
   const ask = raw.message(HV.TABLE, LAYOUT.nf_hv_table.size);
   ask.writeUInt16LE(front.domid, LAYOUT.nf_hv_table.peer);
   t.is((await raw.call(ask)).status, -13); // it grants us nothing
-  const arena = await front.alloc(key(raw.domid), 1, false);
+  const arena = await front.alloc(arenaKey(raw.domid), 1, false);
   const reply = await raw.call(ask);
   const fd = RawDomain.fdOf(reply);
   tryToWrite(t, fd);
@@ -107,7 +87,7 @@ test.serial('a forged entry names nothing; a withdrawn one is not mapped', async
   const table = new Uint16Array(native.mapShared(tableFd, 0, 4096, true));
   const grantee = await openDomain(t, hv, 'grantee');
   const third = await openDomain(t, hv, 'third');
-  await third.alloc(key(forger.domid), 1, false);
+  await third.alloc(arenaKey(forger.domid), 1, false);
   for (const gref of [8, 9, 100]) {
     table[gref * 4 + 1] = grantee.domid;
     table[gref * 4 + 2] = 1; // a frame of somebody
@@ -131,7 +111,7 @@ test.serial('a forged entry names nothing; a withdrawn one is not mapped', async
 test.serial("nobody maps another's grant, a revoked one, or half of a list", async (t) => {
   const { hv, front, back } = await pair(t);
   const other = await openDomain(t, hv, 'other');
-  const mine = await front.alloc(key(0), 2, false);
+  const mine = await front.alloc(arenaKey(0), 2, false);
   const denied = { code: 'EACCES' };
   await t.throwsAsync(other.map(front.domid, mine.grefs, false), denied);
   await t.throwsAsync(back.map(front.domid, Uint32Array.of(...mine.grefs, 4000), false), denied);
@@ -143,7 +123,7 @@ test.serial("nobody maps another's grant, a revoked one, or half of a list", asy
 
 test.serial('a later domain of the same domid inherits no grant', async (t) => {
   const { hv, front, back } = await pair(t);
-  const arena = await front.alloc(key(0), 1, false);
+  const arena = await front.alloc(arenaKey(0), 1, false);
   await back.close();
   await eventually(async () => (await hv.client.listDomains())[0]?.state === 'dead');
   const again = await openDomain(t, hv, 'again', { domid: 0 });
@@ -154,13 +134,13 @@ test.serial('a later domain of the same domid inherits no grant', async (t) => {
 test.serial('quotas: pages, grant numbers, mappings, ports, connections', async (t) => {
   const { hv, front, back } = await pair(t);
   const out = { code: 'EDQUOT' };
-  for (let i = 0; i < QUOTA.grefs / 2048 - 1; i++) await front.alloc(key(0), 2048, true);
-  await t.throwsAsync(front.alloc(key(0), 2048, true), { code: 'ENOSPC' });
-  const small = await back.alloc(key(front.domid), 1, false);
+  for (let i = 0; i < QUOTA.grefs / 2048 - 1; i++) await front.alloc(arenaKey(0), 2048, true);
+  await t.throwsAsync(front.alloc(arenaKey(0), 2048, true), { code: 'ENOSPC' });
+  const small = await back.alloc(arenaKey(front.domid), 1, false);
   const many = new Uint32Array(2048).fill(small.grefs[0] ?? 0);
   for (let i = 0; i < QUOTA.mappings / 2048; i++) await front.map(back.domid, many, false);
   await t.throwsAsync(front.map(back.domid, small.grefs, false), out, 'a guest');
-  const ours = await front.alloc(key(0), 1, false);
+  const ours = await front.alloc(arenaKey(0), 1, false);
   await t.notThrowsAsync(back.map(front.domid, ours.grefs, false), 'a driver domain has its own');
   for (let i = 0; i < QUOTA.ports; i++) await front.allocChan(0, 0, 0, 6);
   await t.throwsAsync(front.allocChan(0, 0, 0, 6), out);

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { HypervisorClient } from '../../../lib/hypervisor/client.js';
 import { HV_MAGIC, HV_VERSION, LAYOUT } from '../../../lib/hypervisor/protocol.js';
-import { native, type NativeLayer, type NativeSeqSocket } from '../../../lib/native.cjs';
+import { native } from '../../../lib/native.cjs';
+import type { ArenaKey, NativeLayer, NativeSeqSocket } from '../../../lib/native.cjs';
 
 const MAIN = fileURLToPath(new URL('../../../lib/hypervisor/main.js', import.meta.url));
 
@@ -60,6 +61,29 @@ export async function openDomain(
   const layer = await native.openLayer(await hv.client.connectDomain(domid));
   t.teardown(() => layer.close());
   return layer;
+}
+
+/** An arena of device 0 for a domain; a tx ring unless told. */
+export const arenaKey = (peer: number, readonly = false, purpose = 1): ArenaKey => ({
+  peer,
+  device: 0,
+  queue: 0,
+  purpose,
+  readonly,
+});
+
+/** A hypervisor and two of its domains, 0 and another. */
+export interface Pair {
+  hv: TestHypervisor;
+  front: NativeLayer;
+  back: NativeLayer;
+}
+
+export async function pair(t: ExecutionContext, flags: string[] = []): Promise<Pair> {
+  const hv = await startHypervisor(t, flags);
+  const back = await openDomain(t, hv, 'back', { domid: 0 });
+  const front = await openDomain(t, hv, 'front');
+  return { hv, front, back };
 }
 
 export interface RawReply {
